@@ -1,0 +1,150 @@
+package settings
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// field is a struct field that is a setting.
+type field struct {
+	index int
+	name  string
+	doc   string
+	enum  []string
+}
+
+// fields lists the settings of struct type t in the order of the source.
+func fields(t reflect.Type) []field {
+	var list []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := f.Tag.Get("conf")
+		if !f.IsExported() || name == "" || name == "-" {
+			continue
+		}
+		var enum []string
+		if e := f.Tag.Get("enum"); e != "" {
+			enum = strings.Split(e, ",")
+		}
+		list = append(list, field{i, name, f.Tag.Get("doc"), enum})
+	}
+	return list
+}
+
+// shape is how a value of a type is written.
+type shape int
+
+const (
+	unsupported shape = iota
+	textual           // Duration, Bytes, FileMode, anything with UnmarshalText
+	stringly
+	boolean
+	integer
+	list
+	mapping
+	group // struct
+	pointer
+)
+
+// shapeOf is the one place that knows which types can be settings.
+func shapeOf(t reflect.Type) shape {
+	if t == durationType || (t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType)) {
+		return textual
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return stringly
+	case reflect.Bool:
+		return boolean
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return integer
+	case reflect.Slice:
+		return list
+	case reflect.Map:
+		if t.Key().Kind() == reflect.String {
+			return mapping
+		}
+	case reflect.Struct:
+		return group
+	case reflect.Pointer:
+		return pointer
+	}
+	return unsupported
+}
+
+// Field describes one setting for a page of reference.
+type Field struct {
+	// Path from the top of the struct; entries of a list as "listen[]", of a
+	// map as "env.*".
+	Path string
+	// Type in words: "duration", "list of string", "one of static, dynamic".
+	Type string
+	// Default as it is written in YAML; empty for a group and for what has none.
+	Default string
+	// Doc is the sentence of the doc tag.
+	Doc string
+}
+
+// Fields lists every setting of defaults, a struct or a pointer to one, groups
+// before their members, in the order of the source.
+func Fields(defaults any) []Field {
+	return listFields("", reflect.Indirect(reflect.ValueOf(defaults)))
+}
+
+func listFields(path string, v reflect.Value) []Field {
+	var all []Field
+	for _, f := range fields(v.Type()) {
+		value := v.Field(f.index)
+		here := Field{Path: Join(path, f.name), Type: typeName(value.Type(), f.enum), Doc: f.doc, Default: defaultText(value)}
+		all = append(all, here)
+		under, elem := here.Path, value
+		for elem.Kind() == reflect.Pointer || shapeOf(elem.Type()) == list || shapeOf(elem.Type()) == mapping {
+			switch shapeOf(elem.Type()) {
+			case list:
+				under += "[]"
+			case mapping:
+				under += ".*"
+			}
+			if elem.Kind() == reflect.Pointer && !elem.IsNil() {
+				elem = elem.Elem()
+				continue
+			}
+			elem = reflect.Zero(elem.Type().Elem())
+		}
+		if shapeOf(elem.Type()) == group {
+			all = append(all, listFields(under, elem)...)
+		}
+	}
+	return all
+}
+
+func typeName(t reflect.Type, enum []string) string {
+	if len(enum) > 0 && t.Kind() == reflect.String {
+		return "one of " + strings.Join(enum, ", ")
+	}
+	switch shapeOf(t) {
+	case textual:
+		switch t {
+		case durationType:
+			return "duration"
+		case bytesType:
+			return "size"
+		case modeType:
+			return "file mode"
+		}
+		return "string"
+	case list:
+		return "list of " + typeName(t.Elem(), enum)
+	case mapping:
+		return "map of " + typeName(t.Elem(), enum)
+	case pointer:
+		return typeName(t.Elem(), enum)
+	case group:
+		return "group"
+	case integer:
+		return "int"
+	}
+	return fmt.Sprint(t.Kind())
+}
