@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/mevdschee/tqserver/sdk"
+)
+
+// PluginSpec says which executable runs a worker, and with what.
+type PluginSpec struct {
+	// Type is the worker's type, for messages: "php", "go".
+	Type string
+	// Command is the executable (absolute) and its arguments.
+	Command []string
+	Worker  string
+	Folder  string
+	// DocumentRoot is absolute, or empty.
+	DocumentRoot string
+	MaxWorkers   int
+	Settings     json.RawMessage
+	// User and Group the backend's processes run as; empty means the server's
+	// own. The runtime folder of the worker is given to them.
+	User, Group string
+}
+
+// EndpointSet is what a plugin process lends at one time. The pool sends new
+// requests to the newest set it was given.
+type EndpointSet struct {
+	Endpoints []sdk.Endpoint
+	// Release is called once, when no connection to these endpoints is left
+	// and a newer set has taken over. It never blocks.
+	Release func()
+}
+
+// PluginEvents is what the host tells the owner of a plugin. Calls come one
+// at a time and must not block.
+type PluginEvents struct {
+	// Ready: a newer set of endpoints replaces the one before.
+	Ready func(EndpointSet)
+	// Down: no endpoint is left for the reason given; requests wait in their
+	// queue until the next Ready.
+	Down func(reason string)
+}
+
+// Plugins starts plugin processes and keeps them running. It lives as long as
+// the server.
+type Plugins interface {
+	// Check starts the plugin, asks it to check the settings, and ends it. The
+	// error says that it could not be asked.
+	Check(ctx context.Context, spec PluginSpec) ([]sdk.Problem, error)
+	// Start runs the plugin and restarts it with back-off when it dies. It
+	// returns after the first Ready, with a *SettingsError, or with the reason why there was none
+	// before ctx ended.
+	Start(ctx context.Context, spec PluginSpec, events PluginEvents) (Plugin, error)
+}
+
+// Plugin is one supervised plugin.
+type Plugin interface {
+	// Stop ends the plugin and everything it started: it finishes what runs
+	// until ctx ends, then kills. It may be called twice.
+	Stop(ctx context.Context) error
+}
+
+// SettingsError says that the plugin refused the worker's settings.
+type SettingsError struct{ Problems []sdk.Problem }
+
+// Error lists the problems.
+func (e *SettingsError) Error() string {
+	lines := make([]string, 0, len(e.Problems))
+	for _, p := range e.Problems {
+		lines = append(lines, p.Path+": "+p.Message)
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
+)
+
+// Worker is a hosted application as fronts and router see it.
+type Worker struct {
+	Name string
+	// Hosts narrows the worker to these host names; empty means any.
+	Hosts []string
+	// Path is the URL prefix, "/" or "/blog", without a trailing slash.
+	Path string
+	// Listen lists the worker's own FastCGI addresses.
+	Listen []string
+	// HoldsScript says whether SCRIPT_FILENAME names a file below the worker's
+	// document root, and how long that root is (the longest wins); nil for a
+	// worker without a document root.
+	HoldsScript func(scriptFilename string) (rootLength int, ok bool)
+	// Handler serves the worker's requests.
+	Handler http.Handler
+}
+
+// Workers is every worker of this generation, in the order of their names.
+type Workers []Worker
+
+// Router finds the worker for a request.
+type Router interface {
+	http.Handler
+	// ForWorker serves every request by the named worker: that is how a
+	// worker's own socket works.
+	ForWorker(name string) (http.Handler, error)
+}
+
+// FileServer serves a static file that has been found and allowed.
+type FileServer interface {
+	// ServeFile answers with the file's content: conditional and range
+	// requests, type by extension. It closes nothing and reads path afresh.
+	ServeFile(w http.ResponseWriter, r *http.Request, path string)
+}
+
+// FastCGI is what a request that came by FastCGI carries in its context.
+type FastCGI struct {
+	// Params as the web server sent them, folded names made one.
+	Params fastcgi.Params
+	// Stderr writes to the web server's error log (FCGI_STDERR).
+	Stderr io.Writer
+	// ByRoute is set when SCRIPT_FILENAME named no script of a worker and the
+	// URL decides, as for a request by HTTP.
+	ByRoute bool
+}
+
+type fastCGIKey struct{}
+
+// WithFastCGI returns ctx with what came by FastCGI.
+func WithFastCGI(ctx context.Context, f *FastCGI) context.Context {
+	return context.WithValue(ctx, fastCGIKey{}, f)
+}
+
+// FastCGIFrom returns what came by FastCGI, nil for a request that came by HTTP.
+func FastCGIFrom(ctx context.Context) *FastCGI {
+	f, _ := ctx.Value(fastCGIKey{}).(*FastCGI)
+	return f
+}
+
+// Listen opens an address, "host:port" or "unix:path"; mode is a unix
+// socket's. The socket may outlive the listener: closing gives it back.
+type Listen func(address string, mode fs.FileMode) (net.Listener, error)
+
+// Front takes requests from outside. All fronts start after the workers and
+// stop before them, together.
+type Front interface {
+	// Start binds and returns; it serves in the background.
+	Start(ctx context.Context) error
+	// Stop takes no new requests and returns when the running ones are done or
+	// ctx has ended and they were cut off. It may be called without Start.
+	Stop(ctx context.Context) error
+}
+
+// Check reports everything in a module's reach that would keep the server from
+// starting, and leaves nothing running.
+type Check func(ctx context.Context) error
+
+// Failed tells the server that a part cannot go on.
+type Failed func(error)
+
+// Runtime is what a module may know of the process it runs in.
+type Runtime struct {
+	// Executable is the server's own binary, absolute.
+	Executable string
+	// Folder is private to this run and removed after it.
+	Folder string
+	// Version of the server.
+	Version string
+}
