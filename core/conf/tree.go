@@ -1,0 +1,129 @@
+package conf
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+
+	"github.com/mevdschee/tqserver/sdk/settings"
+)
+
+// Options says what Load reads.
+type Options struct {
+	// File is the YAML file; empty for none.
+	File string
+	// Environ is os.Environ(); of it only TQSERVER_… is read.
+	Environ []string
+	// Sets are the values of --set: "http.idle_timeout=10s".
+	Sets []string
+	// Sections, when given, are checked at once, as Tree.Check does.
+	Sections []Spec
+}
+
+// Tree is the merged configuration. It does not change.
+type Tree struct {
+	values   map[string]any // section → settings; always a map, empty for "static:"
+	places   *place
+	problems []Problem // found while reading; Check reports them
+}
+
+// Load reads and merges the layers: file < environment < --set. What makes a
+// layer unreadable is returned at once, as *Errors; repeated keys and the like
+// are kept, and reported by Check and by the Decode of their section.
+func Load(o Options) (*Tree, error) {
+	var layers []*document
+	var unreadable []Problem
+	if o.File != "" {
+		file, err := parseFile(o.File)
+		if err != nil {
+			unreadable = ProblemsOf(err)
+		} else {
+			layers = append(layers, file)
+		}
+	}
+	layers = append(append(layers, environment(o.Environ)...), sets(o.Sets)...)
+
+	t := &Tree{places: newPlace(Origin{Name: o.File}), problems: unreadable}
+	merged := koanf.New("::")
+	for _, layer := range layers {
+		t.problems = append(t.problems, layer.problems...)
+		t.problems = append(t.problems, sectionsOnly(layer)...)
+		t.places.merge(layer.places)
+		// No delimiter: a key with "::" in it stays one key.
+		if err := merged.Load(confmap.Provider(layer.tree, ""), nil); err != nil {
+			return nil, fmt.Errorf("merge configuration: %w", err)
+		}
+	}
+	t.values = merged.Raw()
+	if len(unreadable) > 0 {
+		return nil, Err(t.problems)
+	}
+	if len(o.Sections) > 0 {
+		return t, t.Check(o.Sections...)
+	}
+	return t, nil
+}
+
+// sectionsOnly makes every top-level value of a layer a map: "static:" alone is
+// a section without settings, anything else is a problem.
+func sectionsOnly(layer *document) []Problem {
+	var problems []Problem
+	for key, value := range layer.tree {
+		if _, ok := value.(map[string]any); ok {
+			continue
+		}
+		layer.tree[key] = map[string]any{}
+		at := layer.places.below[key]
+		if at.leaf = false; value != nil {
+			problems = append(problems, Problem{at.origin, settings.Join("", key), notGroup})
+		}
+	}
+	return problems
+}
+
+const notGroup = "must be a group of settings, one key: value per line below it"
+
+// Has says whether the section stands in the configuration, even if empty.
+func (t *Tree) Has(section string) bool {
+	_, ok := t.values[section]
+	return ok
+}
+
+// Sections returns the top-level keys in the order of the alphabet.
+func (t *Tree) Sections() []string { return slices.Sorted(maps.Keys(t.values)) }
+
+// Check returns every problem as one *Errors, nil when there is none: what was
+// found while reading, sections without an owner among specs, and the settings
+// of each spec.
+func (t *Tree) Check(specs ...Spec) error {
+	problems := slices.Clone(t.problems)
+	var known []string
+	for _, spec := range specs {
+		known = append(known, spec.Key())
+		problems = append(problems, spec.Check(t)...)
+	}
+	for _, key := range t.Sections() {
+		if !slices.Contains(known, key) {
+			path := settings.Join("", key)
+			problems = slices.DeleteFunc(problems, func(p Problem) bool { return p.Path == path && p.Message == notGroup })
+			problems = append(problems, Problem{t.places.find(path), path, settings.Unknown("section", key, known)})
+		}
+	}
+	return Err(problems)
+}
+
+// decode fills into from the section and returns all its problems.
+func (t *Tree) decode(section string, into any) []Problem {
+	tree, _ := t.values[section].(map[string]any)
+	problems := located(t.places, section, settings.Decode(tree, into))
+	for _, p := range t.problems {
+		if rest, ok := strings.CutPrefix(p.Path, section); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
