@@ -1,0 +1,146 @@
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// Bounds of the pause after a failed accept, and how often failures are logged
+// while they go on.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = time.Second
+	logEvery   = 10 * time.Second
+)
+
+// shared is one open socket. A single goroutine accepts for all handles: a closed
+// handle then has nothing to be woken from, and no connection is lost between
+// two of them. It takes at most one connection that no handle waits for yet.
+type shared struct {
+	set      *Set
+	key      string
+	address  string
+	listener net.Listener
+	file     *socketFile // nil for TCP
+
+	accepted chan net.Conn
+	closing  chan struct{} // closed when the last handle is
+	ended    chan struct{} // closed when the loop has returned
+
+	handles map[*handle]struct{} // guarded by set.mu
+}
+
+func newShared(set *Set, key, address string, l net.Listener, file *socketFile) *shared {
+	s := &shared{
+		set: set, key: key, address: address, listener: l, file: file,
+		accepted: make(chan net.Conn), closing: make(chan struct{}), ended: make(chan struct{}),
+		handles: map[*handle]struct{}{},
+	}
+	go s.loop()
+	return s
+}
+
+// handle returns another handle; set.mu is held.
+func (s *shared) handle() *handle {
+	h := &handle{shared: s, done: make(chan struct{})}
+	s.handles[h] = struct{}{}
+	return h
+}
+
+func (s *shared) loop() {
+	defer close(s.ended)
+	var pause time.Duration
+	var logged time.Time
+	for {
+		conn, err := s.listener.Accept()
+		if err == nil {
+			pause = 0
+			select {
+			case s.accepted <- conn:
+				continue
+			case <-s.closing:
+				conn.Close() // as the kernel does with those it has queued
+				return
+			}
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		// Mostly descriptors are short (EMFILE, ENFILE). Nothing that accept
+		// reports is cured by giving the address up.
+		if time.Since(logged) >= logEvery {
+			logged = time.Now()
+			s.set.log.Error("connections wait because they cannot be accepted", "address", s.address, "error", err)
+		}
+		pause = min(max(2*pause, firstPause), lastPause)
+		select {
+		case <-time.After(pause):
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+// close ends the socket; set.mu is held, so that nobody opens it anew meanwhile.
+func (s *shared) close() error {
+	delete(s.set.open, s.key)
+	var errs []error
+	if s.file != nil {
+		// First the file: who finds none of it will not take it for stale.
+		errs = append(errs, s.file.remove())
+	}
+	close(s.closing)
+	errs = append(errs, s.listener.Close())
+	<-s.ended
+	return errors.Join(errs...)
+}
+
+// handle is what Listen returns.
+type handle struct {
+	shared *shared
+	done   chan struct{}
+	once   sync.Once
+}
+
+// Accept waits for a connection. It returns net.ErrClosed as soon as the handle
+// is closed, even while others keep the socket open.
+func (h *handle) Accept() (net.Conn, error) {
+	select {
+	case <-h.done: // a closed handle must not win a connection by chance
+		return nil, h.closed()
+	default:
+	}
+	select {
+	case conn := <-h.shared.accepted:
+		return conn, nil
+	case <-h.done:
+		return nil, h.closed()
+	}
+}
+
+// Close closes the handle, and the socket if it was the last one. It may be
+// called twice.
+func (h *handle) Close() (err error) {
+	h.once.Do(func() {
+		close(h.done)
+		s := h.shared
+		s.set.mu.Lock()
+		defer s.set.mu.Unlock()
+		if delete(s.handles, h); len(s.handles) == 0 {
+			if err = s.close(); err != nil {
+				err = fmt.Errorf("close %s: %w", s.address, err)
+			}
+		}
+	})
+	return err
+}
+
+// Addr returns the address of the socket: a *net.TCPAddr or a *net.UnixAddr.
+func (h *handle) Addr() net.Addr { return h.shared.listener.Addr() }
+
+func (h *handle) closed() error {
+	return &net.OpError{Op: "accept", Net: h.Addr().Network(), Addr: h.Addr(), Err: net.ErrClosed}
+}

@@ -1,0 +1,80 @@
+package telemetry
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mevdschee/tqserver/core/conf"
+)
+
+// Section is the section "log" of the configuration.
+var Section = conf.NewSection("log", DefaultConfig)
+
+// Config is what the section "log" holds.
+type Config struct {
+	Level  string `conf:"level" enum:"debug,info,warn,error" doc:"Least severity that is logged: debug, info, warn or error."`
+	Format string `conf:"format" enum:"text,json" doc:"Form of a line: text (logfmt) or json, both as package log/slog writes them."`
+}
+
+// DefaultConfig returns the defaults of the section "log", those of log/slog.
+func DefaultConfig() Config { return Config{Level: "info", Format: "text"} }
+
+// New returns a logger that writes lines to w in the background, and the Async
+// that does it, which the caller closes. An unknown level or format, which Decode
+// does not let through, counts as the default.
+func New(cfg Config, w io.Writer) (*slog.Logger, *Async) {
+	async := newAsync(w, bufferSize, func(lost uint64) []byte {
+		var line bytes.Buffer
+		logger := slog.New(handler(cfg, &line))
+		logger.Warn("log lines were dropped because the log could not be written fast enough", "lines", lost)
+		return line.Bytes()
+	})
+	return slog.New(handler(cfg, async)), async
+}
+
+func handler(cfg Config, w io.Writer) slog.Handler {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.NewJSONHandler(jsonEscaper{w}, options)
+	}
+	return slog.NewTextHandler(w, options)
+}
+
+// jsonEscaper writes as \uXXXX what slog's JSON leaves bare and a terminal obeys:
+// DEL, the C1 controls and the marks that change the direction of text. The text
+// handler quotes all these by itself.
+type jsonEscaper struct{ w io.Writer }
+
+func (e jsonEscaper) Write(line []byte) (int, error) {
+	if bytes.IndexFunc(line, hidden) < 0 {
+		return e.w.Write(line)
+	}
+	out := make([]byte, 0, len(line)+64)
+	for rest := line; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		switch {
+		case !hidden(r):
+			out = append(out, rest[:size]...)
+		case r > 0xffff: // JSON escapes are UTF-16
+			high := (r - 0x10000) >> 10
+			out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+high, 0xdc00+(r-0x10000)&0x3ff)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		rest = rest[size:]
+	}
+	if _, err := e.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+func hidden(r rune) bool { return r >= 0x7f && !unicode.IsPrint(r) && r != utf8.RuneError }
