@@ -1,0 +1,21 @@
+package fastcgi
+
+import (
+	"go.uber.org/fx"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/module"
+)
+
+// Module describes the module.
+func Module() module.Descriptor {
+	return module.Descriptor{
+		ID:      "fastcgi",
+		Summary: "Accepts FastCGI from web servers, by TCP and unix sockets.",
+		Section: Section,
+		Options: fx.Module("fastcgi",
+			fx.Provide(Section.Decode, fx.Private),
+			fx.Provide(fx.Annotate(New, fx.As(new(api.Front)), fx.ResultTags(`group:"fronts"`))),
+		),
+	}
+}

@@ -1,0 +1,174 @@
+package fastcgi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeRouter answers with what it was asked by; a worker's own socket with
+// that worker's name.
+type fakeRouter struct{}
+
+func (fakeRouter) ServeHTTP(w http.ResponseWriter, r *http.Request) { answer(w, r, "router") }
+
+func (fakeRouter) ForWorker(name string) (http.Handler, error) {
+	if name == "nobody" {
+		return nil, errors.New("no worker is named nobody")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r, name) }), nil
+}
+
+func answer(w http.ResponseWriter, r *http.Request, who string) {
+	f := api.FastCGIFrom(r.Context())
+	if r.URL.Path == "/missing" {
+		_, _ = io.WriteString(f.Stderr, "Primary script unknown\n")
+		http.NotFound(w, r)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	fmt.Fprintf(w, "%s %s %s body=%s err=%v X=%s", who, r.Method, r.URL.Path, body, err != nil, f.Params.Get("HTTP_X_A"))
+}
+
+// start serves on unix sockets below a temporary folder.
+func start(t *testing.T, cfg Config, workers api.Workers) {
+	t.Helper()
+	s, err := New(cfg, fakeRouter{}, workers, func(a string, _ fs.FileMode) (net.Listener, error) {
+		network, path, ok := strings.Cut(a, ":")
+		if !ok {
+			return nil, fmt.Errorf("bad address %s", a)
+		}
+		return net.Listen(network, path)
+	}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		for range 2 { // Stop works twice
+			if err := s.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// ask sends one request to a unix socket and returns its STDOUT and STDERR.
+func ask(t *testing.T, socket, body string, params ...fastcgi.Param) (stdout, stderr string) {
+	t.Helper()
+	nc, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	var errs strings.Builder
+	c := fastcgi.NewConn(nc, fastcgi.ConnOptions{Stderr: func(b []byte) { errs.Write(b) }})
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	all := append(fastcgi.Params{
+		{Name: "REQUEST_METHOD", Value: "POST"}, {Name: "SERVER_PROTOCOL", Value: "HTTP/1.1"}, {Name: "HTTP_HOST", Value: "h"},
+	}, params...)
+	if err := c.Start(fastcgi.Responder, false, all, []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out), errs.String()
+}
+
+func TestServesCommonAndOwnSockets(t *testing.T) {
+	dir := t.TempDir()
+	common, own := filepath.Join(dir, "c"), filepath.Join(dir, "o")
+	cfg := DefaultConfig()
+	cfg.Listen = []string{"unix:" + common}
+	cfg.MaxBodySize = 10
+	start(t, cfg, api.Workers{{Name: "blog", Listen: []string{"unix:" + own}}, {Name: "other"}})
+	for _, c := range []struct{ name, socket, path, body, want string }{
+		{"common", common, "/x", "hi", "router POST /x body=hi err=false X=good"},
+		{"own", own, "/x", "hi", "blog POST /x body=hi err=false X=good"},
+		{"no body", common, "/x", "", "router POST /x body= err=false X=good"},
+		{"too large", common, "/x", "01234567890", "413 Request Entity Too Large"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, _ := ask(t, c.socket, c.body, fastcgi.Param{Name: "REQUEST_URI", Value: c.path},
+				fastcgi.Param{Name: "CONTENT_LENGTH", Value: fmt.Sprint(len(c.body))},
+				// PHP would fold the first to the second.
+				fastcgi.Param{Name: "HTTP_X.A", Value: "evil"}, fastcgi.Param{Name: "HTTP_X_A", Value: "good"})
+			if !strings.HasSuffix(strings.TrimSpace(out), c.want) {
+				t.Errorf("got %q, want %q at its end", out, c.want)
+			}
+		})
+	}
+}
+
+func TestReasonReachesTheWebServersLog(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "c")
+	cfg := DefaultConfig()
+	cfg.Listen = []string{"unix:" + socket}
+	start(t, cfg, nil)
+	out, stderr := ask(t, socket, "", fastcgi.Param{Name: "REQUEST_URI", Value: "/missing"})
+	if !strings.HasPrefix(out, "Status: 404") || stderr != "Primary script unknown\n" {
+		t.Errorf("got %q, STDERR %q", out, stderr)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.AllowedClients = []string{"example.org"}
+	if _, err := New(cfg, fakeRouter{}, nil, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "allowed_clients") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := New(DefaultConfig(), fakeRouter{}, api.Workers{{Name: "nobody", Listen: []string{"unix:x"}}}, nil, nil, nil); err == nil {
+		t.Error("a worker the router does not know got a socket")
+	}
+}
+
+func TestStartUndoesWhatHalfSucceeded(t *testing.T) {
+	dir := t.TempDir()
+	cfg := DefaultConfig()
+	cfg.Listen = []string{"unix:" + filepath.Join(dir, "a"), "nonsense"}
+	var opened net.Listener
+	s, err := New(cfg, fakeRouter{}, nil, func(a string, _ fs.FileMode) (net.Listener, error) {
+		if a == "nonsense" {
+			return nil, errors.New("bad address")
+		}
+		l, err := net.Listen("unix", strings.TrimPrefix(a, "unix:"))
+		opened = l
+		return l, err
+	}, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err == nil {
+		t.Fatal("started")
+	}
+	if _, err := opened.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the first listener is still open: %v", err)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,21 @@
+package http
+
+import (
+	"go.uber.org/fx"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/module"
+)
+
+// Module describes the module.
+func Module() module.Descriptor {
+	return module.Descriptor{
+		ID:      "http",
+		Summary: "Accepts HTTP/1.1 from clients.",
+		Section: Section,
+		Options: fx.Module("http",
+			fx.Provide(Section.Decode, fx.Private),
+			fx.Provide(fx.Annotate(New, fx.As(new(api.Front)), fx.ResultTags(`group:"fronts"`))),
+		),
+	}
+}

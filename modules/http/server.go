@@ -1,0 +1,99 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/mevdschee/tqserver/core/api"
+)
+
+// Server is the HTTP front: one http.Server on every configured address.
+type Server struct {
+	cfg     Config
+	listen  api.Listen
+	log     *slog.Logger
+	server  *http.Server
+	serving sync.WaitGroup
+	failed  api.Failed
+}
+
+// New makes the front for next; nothing listens before Start. failed is called
+// when a listener breaks after Start.
+func New(cfg Config, next api.Router, listen api.Listen, log *slog.Logger, failed api.Failed) *Server {
+	s := &Server{cfg: cfg, listen: listen, log: log, failed: failed}
+	s.server = &http.Server{
+		Handler:           s.limits(next),
+		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
+		IdleTimeout:       cfg.IdleTimeout,
+		MaxHeaderBytes:    int(cfg.MaxHeaderSize),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelInfo),
+	}
+	return s
+}
+
+// Start binds every address and serves in the background.
+func (s *Server) Start(context.Context) error {
+	listeners := make([]net.Listener, 0, len(s.cfg.Listen))
+	for _, address := range s.cfg.Listen {
+		l, err := s.listen(address, 0o660)
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close()
+			}
+			return fmt.Errorf("http: %w", err)
+		}
+		listeners = append(listeners, l)
+	}
+	for _, l := range listeners {
+		s.log.Info("serving HTTP", "address", l.Addr().String())
+		limited := newListener(l, s.cfg.MaxConnections, s.cfg.WriteTimeout)
+		s.serving.Go(func() {
+			if err := s.server.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
+				s.failed(fmt.Errorf("http: serving %s: %w", l.Addr(), err))
+			}
+		})
+	}
+	return nil
+}
+
+// Stop takes no new requests and lets the running ones finish until ctx ends;
+// then their connections are cut.
+func (s *Server) Stop(ctx context.Context) error {
+	err := s.server.Shutdown(ctx)
+	if err != nil {
+		_ = s.server.Close()
+		err = fmt.Errorf("http: requests cut off, they did not finish in time: %w", err)
+	}
+	s.serving.Wait()
+	return err
+}
+
+// limits bounds the size of bodies and the wait for their next bytes.
+func (s *Server) limits(next http.Handler) http.Handler {
+	most := int64(s.cfg.MaxBodySize)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodTrace || r.Method == http.MethodConnect:
+			w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+			http.Error(w, "405 Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		case r.ContentLength > most:
+			s.log.Info("request body too large; http.max_body_size sets the limit",
+				"status", http.StatusRequestEntityTooLarge, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr,
+				"length", r.ContentLength, "limit", most)
+			w.Header().Set("Connection", "close")
+			http.Error(w, "413 Request Entity Too Large", http.StatusRequestEntityTooLarge)
+			return
+		case r.ContentLength != 0:
+			body := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), wait: s.cfg.ReadTimeout}
+			r.Body = http.MaxBytesReader(w, body, most)
+			defer body.extend()
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,227 @@
+package http
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeRouter is one handler for everything.
+type fakeRouter struct{ http.Handler }
+
+func (f fakeRouter) ForWorker(string) (http.Handler, error) { return f, nil }
+
+// start serves handler on a free port and returns its address.
+func start(t *testing.T, cfg Config, handler http.HandlerFunc) string {
+	t.Helper()
+	var address string
+	cfg.Listen = []string{"127.0.0.1:0"}
+	s := New(cfg, fakeRouter{handler}, func(a string, _ fs.FileMode) (net.Listener, error) {
+		l, err := net.Listen("tcp", a)
+		if err == nil {
+			address = l.Addr().String()
+		}
+		return l, err
+	}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		for range 2 { // Stop works twice
+			if err := s.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return address
+}
+
+// say sends raw text and returns the first line of what comes back, or the
+// error by which the connection ended.
+func say(t *testing.T, address, text string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(line)
+}
+
+func readAll(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		w.WriteHeader(http.StatusTeapot)
+		return
+	}
+	_, _ = io.WriteString(w, "ok")
+}
+
+func TestLimits(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.MaxBodySize = 10
+	cfg.MaxHeaderSize = 4096
+	cfg.ReadTimeout = 50 * time.Millisecond
+	cfg.ReadHeaderTimeout = 50 * time.Millisecond
+	address := start(t, cfg, readAll)
+	for _, c := range []struct{ name, text, want string }{
+		{"plain", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK"},
+		{"a body at the limit", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123456789", "HTTP/1.1 200 OK"},
+		{"a body announced too large", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n", "HTTP/1.1 413 Request Entity Too Large"},
+		{"a chunked body too large", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n", "HTTP/1.1 418 I'm a teapot"},
+		{"a body that stalls", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n01", "HTTP/1.1 418 I'm a teapot"},
+		{"a head that stalls", "GET / HTTP/1.1\r\nHo", "HTTP/1.1 400 Bad Request"},
+		{"a head too large", "GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 10000) + "\r\n\r\n", "HTTP/1.1 431 Request Header Fields Too Large"},
+		{"TRACE", "TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 405 Method Not Allowed"},
+		{"CONNECT", "CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 405 Method Not Allowed"},
+		{"two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "HTTP/1.1 400 Bad Request"},
+		{"a length that is none", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\n01234", "HTTP/1.1 400 Bad Request"},
+		{"two lengths", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\n01234", "HTTP/1.1 400 Bad Request"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := say(t, address, c.text); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A body may take longer than read_timeout as long as it keeps coming.
+func TestSlowBodyIsNotCut(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.ReadTimeout = 200 * time.Millisecond
+	address := start(t, cfg, readAll)
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8\r\n\r\n")
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for range 8 {
+		<-tick.C
+		fmt.Fprint(c, "x")
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if !strings.Contains(line, "200 OK") {
+		t.Errorf("got %q, %v", line, err)
+	}
+}
+
+func TestClientThatTakesNothingIsLetGo(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.WriteTimeout = 50 * time.Millisecond
+	ended := make(chan error, 1)
+	address := start(t, cfg, func(w http.ResponseWriter, _ *http.Request) {
+		piece := make([]byte, 1<<20)
+		for {
+			if _, err := w.Write(piece); err != nil {
+				ended <- err
+				return
+			}
+		}
+	})
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("no error")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the handler still writes")
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.MaxConnections = 2
+	address := start(t, cfg, readAll)
+	first, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan string, 1)
+	go func() { answered <- say(t, address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n") }()
+	select {
+	case got := <-answered:
+		t.Errorf("a third connection was served: %q", got)
+	case <-time.After(100 * time.Millisecond):
+	}
+	_ = first.Close()
+	if got := <-answered; got != "HTTP/1.1 200 OK" {
+		t.Errorf("got %q", got)
+	}
+	_ = second.Close()
+}
+
+func TestStopWithoutStart(t *testing.T) {
+	s := New(DefaultConfig(), fakeRouter{http.NotFoundHandler()}, nil, slog.New(slog.DiscardHandler), nil)
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStopLetsARunningRequestFinish(t *testing.T) {
+	running, release := make(chan struct{}), make(chan struct{})
+	var server *Server
+	var address string
+	cfg := DefaultConfig()
+	cfg.Listen = []string{"127.0.0.1:0"}
+	server = New(cfg, fakeRouter{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(running)
+		<-release
+		_, _ = io.WriteString(w, "done")
+	})}, func(a string, _ fs.FileMode) (net.Listener, error) {
+		l, err := net.Listen("tcp", a)
+		address = l.Addr().String()
+		return l, err
+	}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan string, 1)
+	go func() { answered <- say(t, address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n") }()
+	<-running
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Stop(t.Context()) }()
+	close(release)
+	if got := <-answered; got != "HTTP/1.1 200 OK" {
+		t.Errorf("got %q", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,25 @@
+package router
+
+import (
+	"go.uber.org/fx"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/core/module"
+)
+
+// Section is the part of the configuration that turns this module on.
+var Section = conf.NewSection("router", func() Config { return Config{} })
+
+// Config of the router: its routes come from the workers.
+type Config struct{}
+
+// Module describes the module.
+func Module() module.Descriptor {
+	return module.Descriptor{
+		ID:      "router",
+		Summary: "Finds the worker for a request: by host and longest path, or by script.",
+		Section: Section,
+		Options: fx.Module("router", fx.Provide(fx.Annotate(New, fx.As(new(api.Router))))),
+	}
+}
