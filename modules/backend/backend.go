@@ -1,0 +1,132 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/core/docroot"
+	"github.com/mevdschee/tqserver/sdk/settings"
+)
+
+// Backend is every worker of this generation.
+type Backend struct {
+	log     *slog.Logger
+	plugins api.Plugins
+	workers []*hosted
+}
+
+// hosted is one worker with the plugin that runs it.
+type hosted struct {
+	*worker
+	definition definition
+	api        api.Worker
+	running    api.Plugin
+}
+
+// Deps is what New needs of the server.
+type Deps struct {
+	Plugins api.Plugins
+	Runtime api.Runtime
+	Files   api.FileServer // nil when the static module is off
+	Log     *slog.Logger
+}
+
+// New reads every worker's folder. Everything wrong with any of them is in
+// the one error. Nothing runs before Start.
+func New(cfg Config, d Deps) (*Backend, error) {
+	definitions, err := loadFolder(cfg.Workers, d.Runtime.Executable)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{log: d.Log, plugins: d.Plugins}
+	chunks := newChunks()
+	for _, def := range definitions {
+		w := &worker{
+			name: def.spec.Worker, prefix: def.prefix(), limits: def.limits, config: cfg, spool: d.Runtime.Folder,
+			software: "TQServer/" + d.Runtime.Version, chunks: chunks, log: d.Log.With("worker", def.spec.Worker),
+			pool: newPool(def.spec.Worker, def.limits.Queue.Length, def.limits.Queue.Wait),
+		}
+		h := &hosted{definition: def, worker: w}
+		h.api = api.Worker{Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Listen: def.settings.FastCGI.Listen}
+		if def.kind.scripts {
+			root, err := docroot.New(docroot.Options{
+				Root: def.spec.DocumentRoot, Index: def.settings.Index, FrontController: def.settings.FrontController,
+			})
+			if err != nil {
+				return nil, conf.Err(def.document.Problems("", []settings.Problem{{Path: "document_root", Message: err.Error()}}))
+			}
+			h.api.HoldsScript = root.Holds
+			h.api.Handler = &phpHandler{worker: w, root: root, folder: def.spec.DocumentRoot, files: d.Files}
+		} else {
+			h.api.Handler = &streamHandler{worker: w}
+		}
+		b.workers = append(b.workers, h)
+	}
+	return b, nil
+}
+
+// Workers lists them for router and fronts.
+func (b *Backend) Workers() api.Workers {
+	list := make(api.Workers, 0, len(b.workers))
+	for _, h := range b.workers {
+		list = append(list, h.api)
+	}
+	return list
+}
+
+// Check asks every worker's plugin to check its settings.
+func (b *Backend) Check(ctx context.Context) error {
+	return b.each(func(h *hosted) error {
+		problems, err := b.plugins.Check(ctx, h.definition.spec)
+		if err != nil {
+			return fmt.Errorf("worker %s: %w", h.name, err)
+		}
+		return h.definition.problems(problems)
+	})
+}
+
+// Start starts all plugins at once and returns when every one is ready.
+func (b *Backend) Start(ctx context.Context) error {
+	return b.each(func(h *hosted) error {
+		running, err := b.plugins.Start(ctx, h.definition.spec, api.PluginEvents{Ready: h.pool.ready, Down: func(reason string) {
+			h.log.Warn("no process serves the worker; requests wait", "reason", reason)
+			h.pool.lost(reason)
+		}})
+		if refused, ok := errors.AsType[*api.SettingsError](err); ok {
+			return h.definition.problems(refused.Problems)
+		}
+		if err != nil {
+			return fmt.Errorf("worker %s: %w", h.name, err)
+		}
+		h.running = running
+		return nil
+	})
+}
+
+// Stop waits for the running requests until ctx ends, then ends the plugins
+// and all their processes.
+func (b *Backend) Stop(ctx context.Context) error {
+	return b.each(func(h *hosted) error {
+		err := h.pool.stop(ctx)
+		if h.running != nil {
+			err = errors.Join(err, h.running.Stop(ctx))
+		}
+		return err
+	})
+}
+
+// each runs do for all workers at once and joins their errors in order.
+func (b *Backend) each(do func(*hosted) error) error {
+	errs := make([]error, len(b.workers))
+	var running sync.WaitGroup
+	for i, h := range b.workers {
+		running.Go(func() { errs[i] = do(h) })
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}

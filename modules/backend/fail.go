@@ -1,0 +1,72 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/mevdschee/tqserver/core/api"
+)
+
+// failure is a request that got no answer from its worker.
+type failure struct {
+	status int
+	level  slog.Level
+	what   string // what happened, for the log
+	hint   string // what to do, for the log
+	err    error
+}
+
+// report writes the one log line of a failed request: who asked for what, how
+// long it waited and ran, why it failed, what to do.
+func (f failure) report(r *http.Request, log *slog.Logger, attrs ...slog.Attr) {
+	attrs = append([]slog.Attr{
+		slog.Int("status", f.status), slog.String("method", r.Method), slog.String("host", r.Host),
+		slog.String("path", r.URL.Path), slog.String("client", r.RemoteAddr),
+	}, attrs...)
+	if f.err != nil {
+		attrs = append(attrs, slog.Any("error", f.err))
+	}
+	if f.hint != "" {
+		attrs = append(attrs, slog.String("hint", f.hint))
+	}
+	log.LogAttrs(r.Context(), f.level, f.what, attrs...)
+}
+
+// answer sends the status to the client; the reason stays in the log, but for
+// the web server's own error log, which gets it on FCGI_STDERR.
+func (f failure) answer(w http.ResponseWriter, r *http.Request, retryAfter time.Duration) {
+	if fcgi := api.FastCGIFrom(r.Context()); fcgi != nil && fcgi.Stderr != nil {
+		_, _ = fcgi.Stderr.Write([]byte(f.what + "\n"))
+	}
+	if f.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(retryAfter/time.Second))))
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, strconv.Itoa(f.status)+" "+http.StatusText(f.status), f.status)
+}
+
+// noConnection says why acquire failed.
+func noConnection(err error) failure {
+	switch {
+	case errors.Is(err, errQueueFull):
+		return failure{http.StatusServiceUnavailable, slog.LevelWarn, "the worker's queue is full",
+			"raise pool.max_workers or pool.queue.length, or find out why requests run long", nil}
+	case errors.Is(err, errQueueWait):
+		return failure{http.StatusServiceUnavailable, slog.LevelWarn, "no process of the worker became free in time",
+			"raise pool.max_workers or pool.queue.wait, or find out why requests run long", err}
+	case errors.Is(err, errPoolStopped):
+		return failure{http.StatusServiceUnavailable, slog.LevelInfo, "the worker is stopping", "", nil}
+	case errors.Is(err, context.Canceled):
+		return failure{statusClientGone, slog.LevelInfo, "the client left while its request waited in the queue", "", nil}
+	default:
+		return failure{http.StatusBadGateway, slog.LevelError, "no connection to the worker's process",
+			"see the log lines of the worker's plugin", err}
+	}
+}
+
+// statusClientGone is nginx's number for a client that left; nobody receives it.
+const statusClientGone = 499

@@ -1,0 +1,227 @@
+package backend
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/sdk"
+	"github.com/mevdschee/tqserver/sdk/settings"
+)
+
+// kind is a type of worker this module can run.
+type kind struct {
+	// scripts: the process takes CGI scripts below a document root.
+	scripts bool
+	// command returns what to start, from the section of the worker's type,
+	// and takes out of the section what is not the plugin's.
+	command func(executable, folder string, section map[string]any) ([]string, []settings.Problem)
+}
+
+// kinds are the types a worker.yaml may name.
+func kinds() map[string]kind {
+	return map[string]kind{
+		"php": {scripts: true, command: func(executable, _ string, _ map[string]any) ([]string, []settings.Problem) {
+			return []string{executable, "plugin", "php"}, nil
+		}},
+		"go": {command: goCommand},
+	}
+}
+
+// goCommand is the worker's own binary.
+func goCommand(_, folder string, section map[string]any) ([]string, []settings.Problem) {
+	binary, ok := section["binary"].(string)
+	if !ok || binary == "" {
+		return nil, []settings.Problem{{Path: "binary", Message: "give the worker's executable, relative to its folder"}}
+	}
+	delete(section, "binary")
+	path := absolute(folder, binary)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, []settings.Problem{{Path: "binary", Message: "there is no " + path + "; build it (`make build` for the samples)"}}
+	case err != nil:
+		return nil, []settings.Problem{{Path: "binary", Message: err.Error()}}
+	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
+		return nil, []settings.Problem{{Path: "binary", Message: path + " is not an executable file"}}
+	}
+	return []string{path}, nil
+}
+
+// definition is a worker folder, read and checked.
+type definition struct {
+	document *conf.Document
+	settings workerSettings
+	limits   poolSettings
+	kind     kind
+	spec     api.PluginSpec
+}
+
+// prefix is the URL prefix without a trailing slash.
+func (d *definition) prefix() string { return strings.TrimSuffix(d.settings.Path, "/") }
+
+// problems puts file, line and whole path to what the plugin refused.
+func (d *definition) problems(refused []sdk.Problem) error {
+	list := make([]settings.Problem, 0, len(refused))
+	for _, p := range refused {
+		list = append(list, settings.Problem(p))
+	}
+	return conf.Err(d.document.Problems(d.settings.Type, list))
+}
+
+// loadFolder reads every worker below folder, in the order of their names.
+func loadFolder(folder, executable string) ([]definition, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, fmt.Errorf("backend.workers: %w", err)
+	}
+	var list []definition
+	var problems []conf.Problem
+	for _, e := range entries {
+		path := filepath.Join(folder, e.Name())
+		// A worker may be a link to a folder elsewhere.
+		if info, err := os.Stat(path); strings.HasPrefix(e.Name(), ".") || err == nil && !info.IsDir() {
+			continue
+		}
+		d, bad := load(path, executable)
+		list, problems = append(list, d), append(problems, bad...)
+	}
+	return list, conf.Err(problems)
+}
+
+// load reads config/worker.yaml of one folder.
+func load(folder, executable string) (definition, []conf.Problem) {
+	var d definition
+	document, err := conf.LoadDocument(filepath.Join(folder, "config", "worker.yaml"))
+	if err != nil {
+		return d, conf.ProblemsOf(err)
+	}
+	d.document = document
+	d.settings = defaultWorker()
+	kinds := kinds()
+	names := make([]string, 0, len(kinds))
+	for name := range kinds {
+		names = append(names, name)
+	}
+	problems := document.Decode(&d.settings, names...)
+	k, ok := kinds[d.settings.Type]
+	if !ok && d.settings.Type != "" {
+		slices.Sort(names)
+		problems = append(problems, document.Problems("", []settings.Problem{{Path: "type",
+			Message: fmt.Sprintf("%q is no type of worker; there are: %s", d.settings.Type, strings.Join(names, ", "))}})...)
+	}
+	if len(problems) > 0 {
+		return d, problems
+	}
+	d.kind = k
+	absFolder, err := filepath.Abs(folder)
+	if err != nil {
+		return d, document.Problems("", []settings.Problem{{Message: err.Error()}})
+	}
+	problems = document.Problems("", d.check(absFolder, names, document))
+	section, _ := document.Section(d.settings.Type)
+	if section == nil {
+		section = map[string]any{}
+	}
+	d.limits = defaultPool()
+	if pool, ok := section["pool"]; ok {
+		tree, isMap := pool.(map[string]any)
+		if !isMap {
+			problems = append(problems, document.Problems(d.settings.Type, []settings.Problem{{Path: "pool", Message: "this is a section: give its settings on lines of their own"}})...)
+		}
+		problems = append(problems, document.Problems(d.settings.Type+".pool", settings.Decode(tree, &d.limits))...)
+		delete(section, "pool")
+	}
+	command, bad := k.command(executable, absFolder, section)
+	problems = append(problems, document.Problems(d.settings.Type, bad)...)
+	raw, err := json.Marshal(section)
+	if err != nil {
+		problems = append(problems, document.Problems("", []settings.Problem{{Path: d.settings.Type, Message: err.Error()}})...)
+	}
+	d.spec = api.PluginSpec{
+		Type: d.settings.Type, Command: command, Worker: filepath.Base(absFolder), Folder: absFolder,
+		MaxWorkers: d.limits.MaxWorkers, Settings: raw, User: d.settings.User, Group: d.settings.Group,
+	}
+	if d.settings.DocumentRoot != "" {
+		d.spec.DocumentRoot = absolute(absFolder, d.settings.DocumentRoot)
+	}
+	return d, problems
+}
+
+// check finds what the types of the settings cannot say.
+func (d *definition) check(folder string, types []string, document *conf.Document) []settings.Problem {
+	var bad []settings.Problem
+	say := func(path, format string, args ...any) {
+		bad = append(bad, settings.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+	}
+	s := &d.settings
+	for _, t := range types {
+		if _, there := document.Section(t); there && t != s.Type {
+			say(t, "the worker's type is %s, so this section has no effect; remove it", s.Type)
+		}
+	}
+	if d.kind.scripts {
+		root := absolute(folder, s.DocumentRoot)
+		if s.DocumentRoot == "" {
+			say("document_root", "a %s worker needs the folder of its scripts", s.Type)
+		} else if info, err := os.Stat(root); err != nil {
+			say("document_root", "%v", err)
+		} else if !info.IsDir() {
+			say("document_root", "%s is not a folder", root)
+		}
+	}
+	return bad
+}
+
+// Validate checks what stands alone.
+func (s *workerSettings) Validate() []settings.Problem {
+	var bad []settings.Problem
+	say := func(path, message string) { bad = append(bad, settings.Problem{Path: path, Message: message}) }
+	if !strings.HasPrefix(s.Path, "/") {
+		say("path", "give the URL prefix of the worker, beginning with a slash: / or /blog")
+	} else if s.Path != "/" && (filepath.Clean(s.Path) != s.Path || strings.ContainsAny(s.Path, "?#%\\ ")) {
+		say("path", "write it plainly, without a final slash, dots, or escapes: /blog")
+	}
+	if s.Type == "" {
+		say("type", "say what runs the worker: php or go")
+	}
+	for i, host := range s.Hosts {
+		if host == "" || strings.ContainsAny(host, "/: *") {
+			say(fmt.Sprintf("hosts[%d]", i), "give a plain host name, without port or wildcard: example.org")
+		}
+	}
+	return bad
+}
+
+// Validate checks the bounds.
+func (p *poolSettings) Validate() []settings.Problem {
+	var bad []settings.Problem
+	if p.MaxWorkers < 1 || p.MaxWorkers > 10_000 {
+		bad = append(bad, settings.Problem{Path: "max_workers", Message: "must be from 1 to 10000"})
+	}
+	if p.RequestTimeout <= 0 {
+		bad = append(bad, settings.Problem{Path: "request_timeout", Message: "must be above 0: no wait is without an end"})
+	}
+	if p.Queue.Length < 0 {
+		bad = append(bad, settings.Problem{Path: "queue.length", Message: "must not be below 0"})
+	}
+	if p.Queue.Wait <= 0 {
+		bad = append(bad, settings.Problem{Path: "queue.wait", Message: "must be above 0"})
+	}
+	return bad
+}
+
+// absolute is path below folder unless it is absolute itself.
+func absolute(folder, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(folder, path)
+}

@@ -1,0 +1,43 @@
+package backend
+
+import (
+	"log/slog"
+
+	"go.uber.org/fx"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/module"
+)
+
+// Module describes the module.
+func Module() module.Descriptor {
+	return module.Descriptor{
+		ID:      "backend",
+		Summary: "Runs the workers: their plugins, and a pool of connections to each.",
+		Section: Section,
+		Options: fx.Module("backend",
+			fx.Provide(Section.Decode, fx.Private),
+			fx.Provide(provide, (*Backend).Workers),
+			fx.Provide(fx.Annotate(func(b *Backend) api.Check { return b.Check }, fx.ResultTags(`group:"checks"`))),
+		),
+	}
+}
+
+type params struct {
+	fx.In
+	Config    Config
+	Plugins   api.Plugins
+	Runtime   api.Runtime
+	Files     api.FileServer `optional:"true"`
+	Log       *slog.Logger
+	Lifecycle fx.Lifecycle
+}
+
+func provide(p params) (*Backend, error) {
+	b, err := New(p.Config, Deps{Plugins: p.Plugins, Runtime: p.Runtime, Files: p.Files, Log: p.Log})
+	if err != nil {
+		return nil, err
+	}
+	p.Lifecycle.Append(fx.StartStopHook(b.Start, b.Stop))
+	return b, nil
+}

@@ -1,0 +1,156 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/sdk/cgi"
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
+)
+
+// streamHandler serves a worker whose process takes part in the exchange: both
+// bodies go through as they come, and the process learns at once when the
+// client leaves.
+type streamHandler struct {
+	*worker
+	params sync.Pool // of *fastcgi.Params
+}
+
+func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{worker: h.worker, w: w, r: r, arrived: time.Now()}
+	hasBody := r.Body != nil && r.Body != http.NoBody
+	if err := h.start(c, hasBody); err != nil {
+		c.fail(notSent(err))
+		return
+	}
+	// One request to a connection: closing it tells the process.
+	conn := c.conn
+	gone := context.AfterFunc(r.Context(), func() { _ = conn.Close() })
+	sent := make(chan struct{})
+	control := http.NewResponseController(w)
+	if hasBody {
+		go func() {
+			defer close(sent)
+			if _, err := conn.ReadFrom(r.Body); err != nil {
+				_ = conn.Close() // a body cut short must not look like a whole one
+				return
+			}
+			_ = conn.CloseStdin()
+		}()
+	}
+	whole := false
+	defer func() {
+		if !gone() || !whole {
+			_ = conn.Close()
+		}
+		if hasBody {
+			awaitSender(sent, control)
+		}
+		h.pool.put(conn)
+	}()
+	whole = h.answer(c, control)
+}
+
+// awaitSender ends the sending of a body. When the answer came before the
+// client had sent it all, nobody wants the rest.
+func awaitSender(sent <-chan struct{}, control *http.ResponseController) {
+	select {
+	case <-sent:
+		return // and net/http's watch for the client must not be disturbed
+	default:
+	}
+	_ = control.SetReadDeadline(time.Now())
+	<-sent
+	_ = control.SetReadDeadline(time.Time{})
+}
+
+// start sends the request's head to a free connection.
+func (h *streamHandler) start(c *call, hasBody bool) error {
+	pooled, ok := h.params.Get().(*fastcgi.Params)
+	if !ok {
+		pooled = &fastcgi.Params{}
+	}
+	params := h.environment((*pooled)[:0], c.r, hasBody)
+	defer func() {
+		clear(params)
+		*pooled = params[:0]
+		h.params.Put(pooled)
+	}()
+	body := []byte{} // none; nil says that it follows
+	if hasBody {
+		body = nil
+	}
+	for try := 0; ; try++ {
+		if err := c.acquire(); err != nil {
+			return err
+		}
+		err := c.conn.Start(fastcgi.Responder, true, params, body)
+		if err == nil {
+			return nil
+		}
+		h.pool.discard(c.conn)
+		if try > 0 || !unsent(err) {
+			return err
+		}
+	}
+}
+
+func (h *streamHandler) environment(dst fastcgi.Params, r *http.Request, hasBody bool) fastcgi.Params {
+	length := r.ContentLength
+	if !hasBody {
+		length = 0
+	}
+	if f := api.FastCGIFrom(r.Context()); f != nil {
+		return append(dst, f.Params...)
+	}
+	dst = cgi.AppendEnv(dst, r, cgi.Env{ServerSoftware: h.software, ContentLength: length})
+	dst = append(dst, cgi.Param{Name: "SCRIPT_NAME", Value: h.prefix})
+	return append(dst, cgi.Param{Name: "PATH_INFO", Value: r.URL.Path[len(h.prefix):]})
+}
+
+// answer sends the response on, flushed piece by piece, and says whether it
+// was whole.
+func (h *streamHandler) answer(c *call, control *http.ResponseController) bool {
+	chunk := *h.chunks.Get().(*[]byte)
+	defer c.recycle(chunk)
+	head, piece, err := c.readHead(chunk[:0])
+	if err != nil {
+		if c.r.Context().Err() != nil {
+			return false // the client left, and that ended the request
+		}
+		c.fail(badAnswer(err))
+		return false
+	}
+	c.writeHead(head)
+	var sent answered
+	for {
+		err := c.write(head, &sent, piece)
+		if err == nil && !c.conn.Ended() {
+			err = control.Flush()
+		}
+		if err != nil && !errors.Is(err, errEnough) {
+			failure{statusClientGone, slog.LevelInfo, "the client left before it had the whole response", "", err}.report(c.r, c.log)
+			panic(http.ErrAbortHandler)
+		}
+		n, err := c.conn.Read(chunk[:cap(chunk)])
+		piece = chunk[:n]
+		switch {
+		case n > 0:
+		case errors.Is(err, io.EOF):
+			c.checkLength(head, sent)
+			return true
+		case c.r.Context().Err() != nil:
+			panic(http.ErrAbortHandler)
+		case err != nil:
+			f := badAnswer(err)
+			f.what += ", in the midst of its response"
+			c.fail(f)
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mevdschee/tqserver/sdk/cgi"
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
+)
+
+// errEnough ends the copying at the script's own Content-Length.
+var errEnough = errors.New("the promised length has been sent")
+
+// receive reads PHP's answer as fast as it comes and gives the child back as
+// soon as it is done, however slow the client is. sender, if any, is still
+// sending the body.
+func (c *call) receive(sender *sync.WaitGroup) {
+	chunk := *c.chunks.Get().(*[]byte)
+	head, first, err := c.readHead(chunk[:0])
+	if err != nil {
+		c.leave(sender, err)
+		c.fail(badAnswer(err))
+		return
+	}
+	if c.conn.Ended() {
+		// The usual case: the whole answer came in one piece.
+		c.finish(sender)
+		c.writeHead(head)
+		var sent answered
+		if err := c.write(head, &sent, first); err != nil && !errors.Is(err, errEnough) {
+			panic(http.ErrAbortHandler)
+		}
+		c.checkLength(head, sent)
+		c.recycle(chunk)
+		return
+	}
+	c.writeHead(head)
+	c.stream(sender, head, first, chunk)
+}
+
+func (c *call) recycle(chunk []byte) {
+	chunk = chunk[:0]
+	c.chunks.Put(&chunk)
+}
+
+// readHead reads into buf until the head is complete, and returns what came of
+// the body with it.
+func (c *call) readHead(buf []byte) (*cgi.Head, []byte, error) {
+	var parser cgi.HeadParser
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := c.conn.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		head, length, parseErr := parser.Parse(buf)
+		switch {
+		case parseErr != nil:
+			return nil, nil, parseErr
+		case length > 0 && head.Status < http.StatusOK:
+			return nil, nil, &cgi.HeadError{Line: 1, Problem: fmt.Sprintf("Status %d is not a final one", head.Status)}
+		case length > 0:
+			return head, buf[length:], nil
+		case errors.Is(err, io.EOF):
+			return nil, nil, errNoHead
+		case err != nil:
+			return nil, nil, err
+		}
+	}
+}
+
+var errNoHead = errors.New("the answer ended before its head was complete")
+
+// badAnswer says what an answer that never began means for the client.
+func badAnswer(err error) failure {
+	if _, ok := errors.AsType[*cgi.HeadError](err); ok || errors.Is(err, cgi.ErrHeadTooLarge) || errors.Is(err, errNoHead) {
+		return failure{http.StatusBadGateway, slog.LevelError, "the worker sent no valid CGI response head", "", err}
+	}
+	if timeout(err) {
+		return failure{http.StatusGatewayTimeout, slog.LevelError, "the request ran longer than pool.request_timeout",
+			"raise pool.request_timeout, or find out what the request waits for", nil}
+	}
+	return failure{http.StatusBadGateway, slog.LevelError, "the worker's process ended before it answered",
+		"it was killed or has crashed; see its own log lines, and the kernel's for out of memory", err}
+}
+
+// notSent says why a request never reached its worker.
+func notSent(err error) failure {
+	if timeout(err) {
+		return badAnswer(err)
+	}
+	return noConnection(err)
+}
+
+// unsent says that the worker has seen nothing of the request.
+func unsent(err error) bool {
+	e, ok := errors.AsType[*fastcgi.Error](err)
+	return ok && e.Stage == fastcgi.StageNotSent
+}
+
+func timeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, os.ErrDeadlineExceeded) || ok && e.Timeout()
+}
+
+// finish gives back the connection of an answer that is complete.
+func (c *call) finish(sender *sync.WaitGroup) {
+	if sender != nil {
+		sender.Wait()
+	}
+	c.pool.put(c.conn)
+}
+
+// leave gives up a connection whose answer is not complete.
+func (c *call) leave(sender *sync.WaitGroup, why error) {
+	c.pool.abandon(c.conn, timeout(why) || errors.Is(why, errGone))
+	if sender != nil {
+		sender.Wait()
+	}
+}
+
+func (c *call) writeHead(head *cgi.Head) {
+	h := c.w.Header()
+	head.CopyTo(h)
+	if head.LocalRedirect != "" {
+		// RFC 3875, section 6.2.2, has the server serve that path; telling the
+		// client gives the same page, and its URL is right.
+		h.Set("Location", head.LocalRedirect)
+		head.Status = http.StatusFound
+	}
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // net/http must not guess from the content
+	}
+	c.headSent = true
+	c.w.WriteHeader(head.Status)
+}
+
+// answered counts the body bytes the client was given.
+type answered struct{ n int64 }
+
+// bodyless says whether the response has no body, whatever the script sent.
+func (c *call) bodyless(head *cgi.Head) bool {
+	return c.r.Method == http.MethodHead || head.Status == http.StatusNoContent || head.Status == http.StatusNotModified
+}
+
+// checkLength breaks off a response that is shorter than the script promised.
+func (c *call) checkLength(head *cgi.Head, sent answered) {
+	if head.ContentLength > sent.n && !c.bodyless(head) {
+		c.fail(failure{http.StatusBadGateway, slog.LevelError, "the script sent less than its Content-Length", "",
+			fmt.Errorf("promised %d bytes, sent %d", head.ContentLength, sent.n)})
+	}
+}
+
+// write sends a piece of the body, no more than the script promised.
+func (c *call) write(head *cgi.Head, a *answered, piece []byte) error {
+	if c.bodyless(head) {
+		return nil
+	}
+	enough := false
+	if left := head.ContentLength - a.n; head.ContentLength >= 0 && int64(len(piece)) >= left {
+		piece, enough = piece[:left], true
+	}
+	if len(piece) > 0 {
+		n, err := c.w.Write(piece)
+		a.n += int64(n)
+		if err != nil {
+			return err
+		}
+	}
+	if enough {
+		return errEnough
+	}
+	return nil
+}
+
+// stream sends on what has come while more comes. A goroutine reads PHP's
+// answer into a buffer; it owns the connection, and gives it back when the
+// script has ended, which may be after the client was served or has left.
+func (c *call) stream(sender *sync.WaitGroup, head *cgi.Head, first, chunk []byte) {
+	b := newBuffer(int64(c.config.ResponseMemory), int64(c.config.ResponseFile), c.spool, c.chunks)
+	go c.pump(b, sender)
+	served := false
+	defer func() { b.leave(served) }()
+
+	control := http.NewResponseController(c.w)
+	var sent answered
+	piece, more := first, false
+	for {
+		err := c.write(head, &sent, piece)
+		b.recycle(chunk)
+		if err == nil && !more {
+			err = control.Flush()
+		}
+		switch {
+		case errors.Is(err, errEnough):
+			served = true
+			return
+		case err != nil:
+			failure{statusClientGone, slog.LevelInfo, "the client left before it had the whole response", "", err}.report(c.r, c.log)
+			panic(http.ErrAbortHandler)
+		}
+		piece, more, err = b.next()
+		chunk = piece
+		switch {
+		case errors.Is(err, io.EOF):
+			c.checkLength(head, sent)
+			return
+		case err != nil:
+			f := badAnswer(err)
+			f.what += ", in the midst of its response"
+			c.fail(f)
+		}
+	}
+}
+
+// pump fills the buffer from the connection, then gives the connection back.
+// Its end is awaited by pool.stop, which waits for every connection.
+func (c *call) pump(b *buffer, sender *sync.WaitGroup) {
+	err := b.fill(c.conn)
+	if errors.Is(err, errGone) && b.wasServed() {
+		// The client has all that was promised; the script may go on working.
+		_, err = io.Copy(io.Discard, onlyReader{c.conn})
+	}
+	if err != nil {
+		c.leave(sender, err)
+		return
+	}
+	c.finish(sender)
+}
+
+// abandonMost bounds how long a child is waited for whose request has no
+// client any more.
+const abandonMost = 10 * time.Minute
+
+// abandon gives up a connection whose request is not finished. When running
+// says that its process may still work on it, the place stays taken until it
+// has let go of the connection: a new request there would wait behind it.
+// Nothing more is read, so that the script's next output fails and PHP ends
+// it, unless it asked to ignore that (ignore_user_abort).
+func (p *pool) abandon(c *poolConn, running bool) {
+	u, ok := c.NetConn().(*net.UnixConn)
+	if !running || !ok {
+		p.discard(c)
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), abandonMost)
+		defer cancel()
+		waitHangup(ctx, u)
+		p.discard(c)
+	}()
+}
