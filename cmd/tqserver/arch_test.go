@@ -1,0 +1,154 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const modulePath = "github.com/mevdschee/tqserver/"
+
+// A rule says what files of a place may import of this project and which of
+// the given libraries. The first rule that matches a file holds for it.
+type rule struct {
+	files  string // path.Match pattern; a trailing /... matches everything below
+	may    []string
+	libs   []string
+	reason string
+}
+
+// Libraries that only some places may know.
+const (
+	fx       = "go.uber.org/fx"
+	koanf    = "github.com/knadh/koanf"
+	goplugin = "github.com/hashicorp/go-plugin"
+	hclog    = "github.com/hashicorp/go-hclog"
+	grpc     = "google.golang.org/grpc"
+	protobuf = "google.golang.org/protobuf"
+	cobra    = "github.com/spf13/cobra"
+	yaml     = "go.yaml.in/yaml"
+)
+
+var fenced = []string{fx, koanf, goplugin, hclog, grpc, protobuf, cobra, yaml}
+
+var rules = []rule{
+	{"cmd/tqserver/e2e/...", nil, nil, "end to end: only what a user sees"},
+	{"cmd/tqserver/*_test.go", []string{"..."}, []string{fx}, "tests of the whole"},
+	{"cmd/tqserver/main.go", []string{"core/app", "modules/standard", "plugins/..."}, nil, "a list and one call"},
+	{"core/app/*", []string{"core/...", "sdk/..."}, []string{fx, cobra}, "arrows never turn back"},
+	{"core/module/*", []string{"core/conf", "core/api", "sdk/..."}, []string{fx}, "what a module is"},
+	{"core/conf/*", []string{"sdk/settings"}, []string{koanf, yaml}, "the only importer of koanf"},
+	{"core/conf/conftest/*", []string{"core/conf", "sdk/settings"}, nil, "for tests of modules"},
+	{"core/pluginhost/*", []string{"core/api", "sdk/...", "plugins/faulty"}, []string{goplugin, hclog, grpc}, "the only host side of go-plugin"},
+	{"core/telemetry/*", []string{"core/conf", "sdk/..."}, nil, "log"},
+	{"core/...", []string{"core/api", "sdk/..."}, nil, "core knows no module"},
+	{"modules/standard/*", []string{"core/module", "modules/..."}, nil, "the list of our modules"},
+	{"modules/*/module.go", []string{"core/module", "core/conf", "core/api", "core/docroot", "sdk/..."}, []string{fx}, "only module.go knows fx"},
+	{"modules/*/*_test.go", []string{"core/...", "sdk/...", "modules/static"}, []string{fx}, "tests of one module"},
+	{"modules/*/*", []string{"core/module", "core/conf", "core/api", "core/docroot", "sdk/..."}, nil, "modules do not import each other"},
+	{"plugins/...", []string{"sdk/..."}, nil, "a plugin imports the sdk only"},
+	{"workers/...", []string{"sdk/..."}, nil, "a worker imports the sdk only"},
+	{"sdk/control/*", []string{"sdk/..."}, []string{goplugin, hclog, grpc, protobuf}, "the wire"},
+	{"sdk/sdktest/*", []string{"sdk/...", "core/pluginhost", "core/api"}, nil, "runs plugins through the real host"},
+	{"sdk/fastcgi/*", []string{"sdk/cgi"}, nil, "standard library only"},
+	{"sdk/cgi/*", nil, nil, "standard library only"},
+	{"sdk/...", []string{"sdk/..."}, []string{goplugin, hclog, grpc}, "the sdk knows no server"},
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for _, finding := range findings(t, filepath.ToSlash(rel), src) {
+			t.Error(finding)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A check must have been seen to fail.
+func TestImportCheckFindsBadImports(t *testing.T) {
+	for _, c := range []struct{ file, imports string }{
+		{"modules/http/server.go", fx},
+		{"modules/http/server.go", modulePath + "modules/router"},
+		{"modules/http/server.go", modulePath + "core/app"},
+		{"core/conf/load.go", modulePath + "modules/http"},
+		{"core/listen/set.go", koanf + "/v2"},
+		{"core/api/x.go", goplugin},
+		{"core/app/x.go", koanf + "/v2"},
+		{"sdk/contract.go", modulePath + "core/api"},
+		{"sdk/fastcgi/conn.go", modulePath + "sdk"},
+		{"plugins/php/run.go", modulePath + "core/conf"},
+		{"workers/index/main.go", modulePath + "core/app"},
+		{"cmd/tqserver/main.go", modulePath + "core/pluginhost"},
+		{"elsewhere/x.go", "fmt"},
+	} {
+		src := "package p\nimport _ " + strconv.Quote(c.imports) + "\n"
+		if len(findings(t, c.file, []byte(src))) == 0 {
+			t.Errorf("%s may import %s", c.file, c.imports)
+		}
+	}
+}
+
+func findings(t *testing.T, file string, src []byte) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, src, parser.ImportsOnly)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	i := slices.IndexFunc(rules, func(r rule) bool { return matches(r.files, file) })
+	if i < 0 {
+		return []string{file + ": no rule for this file; add one to arch_test.go"}
+	}
+	r := rules[i]
+	var found []string
+	for _, spec := range parsed.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		own, isOwn := strings.CutPrefix(name, modulePath)
+		if isOwn && own != path.Dir(file) && !slices.ContainsFunc(r.may, func(p string) bool { return matches(p, own) }) {
+			found = append(found, file+" must not import "+own+": "+r.reason)
+		}
+		isLib := func(lib string) bool { return name == lib || strings.HasPrefix(name, lib+"/") }
+		if slices.ContainsFunc(fenced, isLib) && !slices.ContainsFunc(r.libs, isLib) {
+			found = append(found, file+" must not import "+name+": "+r.reason)
+		}
+	}
+	return found
+}
+
+func matches(pattern, name string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "..."); ok {
+		return strings.HasPrefix(name+"/", prefix)
+	}
+	ok, err := path.Match(pattern, name)
+	return err == nil && ok
+}

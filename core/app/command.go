@@ -1,0 +1,189 @@
+package app
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/core/pluginhost"
+	"github.com/mevdschee/tqserver/sdk"
+)
+
+// configFlags choose the configuration; every command that reads it has them.
+type configFlags struct {
+	file string
+	sets []string
+}
+
+func (f *configFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.file, "config", "c", "config/tqserver.yaml", "configuration file")
+	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override one setting: `section.key=value` (repeatable)")
+}
+
+func rootCommand(b Build) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tqserver",
+		Short: "Serve PHP and Go applications, behind a web server by FastCGI or directly by HTTP",
+		Long: `TQServer takes FastCGI from nginx, Apache, Caddy or lighttpd and HTTP from anyone,
+and runs every hosted application (a worker: a folder under workers/) in a
+supervised process: a php-cgi pool, a native Go handler, or a plugin.`,
+		Example: `  tqserver serve                          serve what config/tqserver.yaml says
+  tqserver check                          say everything that is wrong with it
+  tqserver serve --set http.listen='["127.0.0.1:8000"]'`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(serveCommand(b), checkCommand(b), modulesCommand(b), versionCommand(b), pluginCommand(b), guardianCommand())
+	return root
+}
+
+func serveCommand(b Build) *cobra.Command {
+	var f configFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve until SIGTERM or SIGINT",
+		Long: `Serve until SIGTERM or SIGINT. Then no new request is taken, those that run may
+finish within server.drain_timeout, every process ends, and sockets are removed.
+A second signal cuts it short.
+
+Exit codes: 0 stopped in order, 1 the configuration or the start failed,
+3 stopped, but requests or processes had to be cut off.`,
+		Example: `  tqserver serve
+  tqserver serve --config /etc/tqserver/tqserver.yaml
+  tqserver serve --set log.level=debug --set http.idle_timeout=5s
+  TQSERVER_LOG__FORMAT=json tqserver serve`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), b, f, cmd.ErrOrStderr()) },
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func checkCommand(b Build) *cobra.Command {
+	var f configFlags
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration and every worker, and start nothing",
+		Long: `Check the configuration, every worker.yaml, and what they name (programs, folders);
+each plugin is asked to check its own settings. Prints everything that is wrong,
+with file, line and path. Exit code 0: serve would start.`,
+		Example: `  tqserver check
+  tqserver check --config /etc/tqserver/tqserver.yaml && systemctl restart tqserver`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := check(cmd.Context(), b, f, cmd.ErrOrStderr()); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: the configuration is valid\n", f.file)
+			return nil
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func modulesCommand(b Build) *cobra.Command {
+	var f configFlags
+	cmd := &cobra.Command{
+		Use:   "modules",
+		Short: "List the modules compiled in, and which are on",
+		Long:  "List the modules compiled in. A module is on when its section stands in the configuration.",
+		Example: `  tqserver modules
+  tqserver modules --config /etc/tqserver/tqserver.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			tree, err := conf.Load(conf.Options{File: f.file, Environ: os.Environ(), Sets: f.sets, Sections: sections(b)})
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			for _, d := range b.Modules {
+				state := "off"
+				if tree.Has(d.Section.Key()) {
+					state = "on"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\n", d.ID, state, d.Summary)
+			}
+			return w.Flush()
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func versionCommand(b Build) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  tqserver version",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintf(cmd.OutOrStdout(), "tqserver %s %s %s/%s\n", b.version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return nil
+		},
+	}
+}
+
+func pluginCommand(b Build) *cobra.Command {
+	names := make([]string, 0, len(b.Plugins))
+	for _, p := range b.Plugins {
+		names = append(names, p.Name)
+	}
+	return &cobra.Command{
+		Use:   "plugin NAME",
+		Short: "Serve one of the binary's own plugins (the server starts it so; people do not)",
+		Long: `Serve one of the binary's own plugins over the plugin protocol. The server starts
+this command for every worker that needs it; by hand it only explains itself.`,
+		Example:   "  tqserver plugin php",
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: names,
+		RunE: func(_ *cobra.Command, args []string) error {
+			for _, p := range b.Plugins {
+				if p.Name == args[0] {
+					sdk.ServePlugin(p.New(sdk.Logger()))
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func guardianCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    pluginhost.GuardianArg,
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if code := pluginhost.GuardianMain(os.Stdin); code != exitOK {
+				return &exitError{code: code}
+			}
+			return nil
+		},
+	}
+}
+
+// version is what the build was given, else what the toolchain stamped.
+func (b Build) version() string {
+	if b.Version != "" {
+		return b.Version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// sections are all top-level keys a configuration may have.
+func sections(b Build) []conf.Spec {
+	specs := coreSections()
+	for _, d := range b.Modules {
+		specs = append(specs, d.Section)
+	}
+	return specs
+}

@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/core/module"
+)
+
+// stopReserve is what modules get beyond the drain to end their processes.
+const stopReserve = 10 * time.Second
+
+// longLived outlives a generation: log, sockets, plugin processes.
+type longLived struct {
+	log     *slog.Logger
+	listen  api.Listen
+	plugins api.Plugins
+	runtime api.Runtime
+	failed  api.Failed
+}
+
+// generation is everything built from one version of the configuration.
+type generation struct {
+	app    *fx.App
+	parts  parts
+	log    *slog.Logger
+	config serverConfig
+}
+
+// parts is what modules contribute: a set, since fx gives no order.
+type parts struct {
+	fx.In
+	Fronts []api.Front `group:"fronts"`
+	Checks []api.Check `group:"checks"`
+}
+
+// newGeneration builds every part; nothing runs before start.
+func newGeneration(tree *conf.Tree, on []module.Descriptor, config serverConfig, l longLived) (*generation, error) {
+	g := &generation{log: l.log, config: config}
+	options := []fx.Option{
+		fx.Supply(tree, l.log, l.runtime),
+		fx.Provide(
+			func() api.Listen { return l.listen },
+			func() api.Plugins { return l.plugins },
+			func() api.Failed { return l.failed },
+		),
+		fx.RecoverFromPanics(),
+		fx.StartTimeout(config.StartTimeout + stopReserve),
+		fx.StopTimeout(config.DrainTimeout + 2*stopReserve),
+		fx.WithLogger(func() fxevent.Logger {
+			events := &fxevent.SlogLogger{Logger: l.log}
+			events.UseLogLevel(slog.LevelDebug)
+			events.UseErrorLevel(slog.LevelDebug)
+			return events
+		}),
+		fx.Invoke(func(p parts) { g.parts = p }),
+	}
+	for _, d := range on {
+		options = append(options, d.Options)
+	}
+	g.app = fx.New(options...)
+	if err := g.app.Err(); err != nil {
+		// fx's own frame speaks of constructors, not of the user's configuration.
+		return nil, dig.RootCause(err)
+	}
+	if len(g.parts.Fronts) == 0 {
+		return nil, errors.New("nothing to serve: neither `http:` nor `fastcgi:` stands in the configuration")
+	}
+	return g, nil
+}
+
+// check asks every module that can to check what it would use.
+func (g *generation) check(ctx context.Context) error {
+	errs := make([]error, 0, len(g.parts.Checks))
+	for _, check := range g.parts.Checks {
+		errs = append(errs, check(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// start brings up the workers, then the fronts. What half succeeded is undone.
+func (g *generation) start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.config.StartTimeout)
+	defer cancel()
+	err := g.app.Start(ctx)
+	for i := 0; err == nil && i < len(g.parts.Fronts); i++ {
+		err = g.parts.Fronts[i].Start(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopReserve)
+	defer cancel()
+	return errors.Join(err, g.stop(stopping))
+}
+
+// stop lets all fronts drain at once, so that none takes new requests while
+// another waits for its last; then the workers end. ctx bounds the drain; it
+// may be called after a failed start.
+func (g *generation) stop(ctx context.Context) error {
+	draining, cancel := context.WithTimeout(ctx, g.config.DrainTimeout)
+	defer cancel()
+	errs := make([]error, len(g.parts.Fronts)+1)
+	var fronts sync.WaitGroup
+	for i, front := range g.parts.Fronts {
+		fronts.Go(func() { errs[i] = front.Stop(draining) })
+	}
+	fronts.Wait()
+	// The workers' processes must end even when the drain used up its time.
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopReserve)
+	defer cancel()
+	errs[len(errs)-1] = g.app.Stop(ending)
+	return errors.Join(errs...)
+}
