@@ -1,0 +1,60 @@
+# make run    build, and serve the sample workers
+# make test   everything CI runs: lint, unit, race and end-to-end tests
+SHELL := /bin/sh
+BIN := bin
+# Pinned; built once into bin/ by the Go toolchain.
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
+FUZZTIME ?= 30s
+
+.PHONY: run build test check race e2e fuzz bench lint generate clean
+
+run: need-run build
+	$(BIN)/tqserver serve
+
+build:
+	go build -o $(BIN)/tqserver ./cmd/tqserver
+	go build -o workers/index/bin/index ./workers/index
+
+test: need-test check race
+
+.PHONY: need-run need-test
+need-run:
+	@.ci/need run
+need-test:
+	@.ci/need test
+
+check: lint
+	go vet ./...
+	go mod verify
+
+lint: $(GOLANGCI)
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	@echo "building golangci-lint $(GOLANGCI_VERSION) (once, about two minutes)"
+	GOBIN=$(CURDIR)/$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(BIN)/golangci-lint $@
+
+race: build
+	go test -race -timeout 15m ./...
+
+e2e: need-test build
+	go test -count=1 -v ./cmd/tqserver/e2e
+
+# go test takes one target of one package at a time.
+fuzz:
+	@set -e; for dir in ./sdk/fastcgi ./sdk/cgi ./core/docroot; do \
+		for target in $$(go test -list '^Fuzz' $$dir | grep '^Fuzz'); do \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$dir; \
+		done; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem -count 6 ./sdk/fastcgi ./modules/backend ./core/docroot
+
+generate:
+	go generate ./...
+
+clean:
+	rm -rf $(BIN) run workers/*/bin
