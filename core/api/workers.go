@@ -69,9 +69,10 @@ func FastCGIFrom(ctx context.Context) *FastCGI {
 	return f
 }
 
-// Listen opens an address, "host:port" or "unix:path"; mode is a unix
-// socket's. The socket may outlive the listener: closing gives it back.
-type Listen func(address string, mode fs.FileMode) (net.Listener, error)
+// Listen opens an address, "host:port" or "unix:path", for the setting named
+// (two settings cannot have one address); mode is a unix socket's. The socket
+// may outlive the listener: closing gives it back.
+type Listen func(setting, address string, mode fs.FileMode) (net.Listener, error)
 
 // Front takes requests from outside. All fronts start after the workers and
 // stop before them, together.
@@ -84,8 +85,10 @@ type Front interface {
 }
 
 // Check reports everything in a module's reach that would keep the server from
-// starting, and leaves nothing running.
-type Check func(ctx context.Context) error
+// starting, and leaves nothing running. Without deep it starts no process. It is
+// where mistakes of the configuration belong that a section's own decoding
+// cannot see: constructors do not fail for them, so that all are told at once.
+type Check func(ctx context.Context, deep bool) error
 
 // Failed tells the server that a part cannot go on.
 type Failed func(error)

@@ -32,7 +32,7 @@ func rootCommand(b Build) *cobra.Command {
 		Long: `TQServer takes FastCGI from nginx, Apache, Caddy or lighttpd and HTTP from anyone,
 and runs every hosted application (a worker: a folder under workers/) in a
 supervised process: a php-cgi pool, a native Go handler, or a plugin.`,
-		Example: `  tqserver serve                          serve what config/tqserver.yaml says
+		Example: `  tqserver serve                          do what config/tqserver.yaml says
   tqserver check                          say everything that is wrong with it
   tqserver serve --set http.listen='["127.0.0.1:8000"]'`,
 		SilenceUsage:  true,

@@ -78,19 +78,23 @@ func newGeneration(tree *conf.Tree, on []module.Descriptor, config serverConfig,
 	return g, nil
 }
 
-// check asks every module that can to check what it would use.
-func (g *generation) check(ctx context.Context) error {
+// check asks every module that can to check what it would use; deep starts
+// what must be asked itself.
+func (g *generation) check(ctx context.Context, deep bool) error {
 	errs := make([]error, 0, len(g.parts.Checks))
 	for _, check := range g.parts.Checks {
-		errs = append(errs, check(ctx))
+		errs = append(errs, check(ctx, deep))
 	}
 	return errors.Join(errs...)
 }
 
-// start brings up the workers, then the fronts. What half succeeded is undone.
+// start checks what costs little, then brings up the workers, then the fronts. What half succeeded is undone.
 func (g *generation) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, g.config.StartTimeout)
 	defer cancel()
+	if g.check(ctx, false) != nil {
+		return g.check(ctx, true) // it cannot start, so everything is told
+	}
 	err := g.app.Start(ctx)
 	for i := 0; err == nil && i < len(g.parts.Fronts); i++ {
 		err = g.parts.Fronts[i].Start(ctx)

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -34,7 +32,7 @@ type process struct {
 }
 
 // open reads the configuration and builds a generation from it.
-func open(b Build, f configFlags, stderr io.Writer) (_ *process, err error) {
+func open(ctx context.Context, b Build, f configFlags, stderr io.Writer) (_ *process, err error) {
 	tree, on, err := load(b, f)
 	if err != nil {
 		return nil, err
@@ -58,7 +56,7 @@ func open(b Build, f configFlags, stderr io.Writer) (_ *process, err error) {
 	log, async := telemetry.New(logConfig, stderr)
 	p := &process{log: log, failed: make(chan error, 1)}
 	flush := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), logFlush)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logFlush)
 		defer cancel()
 		_ = async.Close(ctx)
 	}
@@ -75,12 +73,10 @@ func open(b Build, f configFlags, stderr io.Writer) (_ *process, err error) {
 		}
 		flush()
 	})
-	sockets := listen.NewSet(log)
+	sockets := addresses{set: listen.NewSet(log), taken: map[string]string{}}
 	p.gen, err = newGeneration(tree, on, config, longLived{
-		log: log,
-		listen: func(address string, mode fs.FileMode) (net.Listener, error) {
-			return sockets.Listen(address, listen.Options{Mode: mode})
-		},
+		log:     log,
+		listen:  sockets.listen,
 		plugins: host,
 		runtime: api.Runtime{Executable: executable, Folder: host.Folder(), Version: b.version()},
 		failed: func(err error) {
@@ -98,14 +94,14 @@ func open(b Build, f configFlags, stderr io.Writer) (_ *process, err error) {
 }
 
 func check(ctx context.Context, b Build, f configFlags, stderr io.Writer) error {
-	p, err := open(b, f, stderr)
+	p, err := open(ctx, b, f, stderr)
 	if err != nil {
 		return err
 	}
 	defer p.close()
 	ctx, cancel := context.WithTimeout(ctx, p.gen.config.StartTimeout)
 	defer cancel()
-	return p.gen.check(ctx)
+	return p.gen.check(ctx, true)
 }
 
 func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error {
@@ -117,7 +113,7 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
-	p, err := open(b, f, stderr)
+	p, err := open(ctx, b, f, stderr)
 	if err != nil {
 		return err
 	}
@@ -135,8 +131,7 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	case sig := <-signals:
 		p.log.Info("stopping before the start was complete", "signal", sig.String())
 		abort(errors.New(sig.String()))
-		<-started
-		return nil
+		return p.aborted(<-started)
 	}
 	p.log.Info("ready", "pid", os.Getpid(), "version", b.version())
 
@@ -149,6 +144,12 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 		p.log.Error("stopping: the server cannot go on", "error", failure)
 	}
 	return p.stop(ctx, signals, failure)
+}
+
+// aborted says what is left to say of a start that a signal ended.
+func (p *process) aborted(err error) error {
+	p.log.Debug("the start was undone", "error", err)
+	return nil
 }
 
 // stop drains; a second signal ends the patience.

@@ -30,12 +30,12 @@ func TestMain(m *testing.M) {
 		l, err := NewSet(slog.New(slog.DiscardHandler)).Listen("unix:"+path, Options{})
 		if err != nil {
 			os.Stdout.WriteString(err.Error() + "\n")
-			os.Exit(1)
+			return
 		}
 		os.Stdout.WriteString("ready\n")
 		_, _ = io.Copy(io.Discard, os.Stdin) // until killed, or the test is gone
 		_ = l.Close()
-		os.Exit(0)
+		return
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -54,7 +54,7 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sock, ok := s.open[key]; ok {
+	if sock, ok := s.open[key]; ok && !anyPort(address) {
 		if sock.file != nil {
 			if err := sock.file.chmod(o.Mode); err != nil {
 				return nil, fmt.Errorf("listen on %s: %w", address, err)
@@ -71,6 +71,9 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	if anyPort(address) {
+		key = listener.Addr().String()
 	}
 	sock := newShared(s, key, address, listener, file)
 	s.open[key] = sock
@@ -119,6 +122,11 @@ func parse(address string) (key, path string, isUnix bool, err error) {
 		return "", "", true, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	return "unix:" + absolute, path, true, nil
+}
+
+// anyPort says whether the kernel chooses the port, another one each time.
+func anyPort(address string) bool {
+	return !strings.HasPrefix(address, "unix:") && strings.HasSuffix(address, ":0")
 }
 
 func listenTCP(address string) (net.Listener, error) {

@@ -62,7 +62,7 @@ func (s *shared) loop() {
 			case s.accepted <- conn:
 				continue
 			case <-s.closing:
-				conn.Close() // as the kernel does with those it has queued
+				_ = conn.Close() // as the kernel does with those it has queued
 				return
 			}
 		}

@@ -111,13 +111,13 @@ func lockFolder(folder string) (unlock func(), err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return func() { _ = f.Close() }, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || time.Now().After(deadline) {
-			f.Close()
+			_ = f.Close()
 			return nil, fmt.Errorf("lock folder %s against another start: %w", folder, err)
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 }
 
@@ -137,7 +137,7 @@ func removeStale(path string) error {
 	conn, err := dialer.Dial("unix", path)
 	switch {
 	case err == nil:
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		return fmt.Errorf("%s is in use by %s; stop it or choose another path", path, peer(conn))
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return os.Remove(path)

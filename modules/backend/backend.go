@@ -18,6 +18,7 @@ type Backend struct {
 	log     *slog.Logger
 	plugins api.Plugins
 	workers []*hosted
+	wrong   error // with the folders that are not among workers
 }
 
 // hosted is one worker with the plugin that runs it.
@@ -36,14 +37,11 @@ type Deps struct {
 	Log     *slog.Logger
 }
 
-// New reads every worker's folder. Everything wrong with any of them is in
-// the one error. Nothing runs before Start.
-func New(cfg Config, d Deps) (*Backend, error) {
+// New reads every worker's folder. What is wrong with any of them is reported
+// by Check. Nothing runs before Start.
+func New(cfg Config, d Deps) *Backend {
 	definitions, err := loadFolder(cfg.Workers, d.Runtime.Executable)
-	if err != nil {
-		return nil, err
-	}
-	b := &Backend{log: d.Log, plugins: d.Plugins}
+	b := &Backend{log: d.Log, plugins: d.Plugins, wrong: err}
 	chunks := newChunks()
 	for _, def := range definitions {
 		w := &worker{
@@ -58,7 +56,8 @@ func New(cfg Config, d Deps) (*Backend, error) {
 				Root: def.spec.DocumentRoot, Index: def.settings.Index, FrontController: def.settings.FrontController,
 			})
 			if err != nil {
-				return nil, conf.Err(def.document.Problems("", []settings.Problem{{Path: "document_root", Message: err.Error()}}))
+				b.wrong = errors.Join(b.wrong, conf.Err(def.document.Problems("", []settings.Problem{{Path: "document_root", Message: err.Error()}})))
+				continue
 			}
 			h.api.HoldsScript = root.Holds
 			h.api.Handler = &phpHandler{worker: w, root: root, folder: def.spec.DocumentRoot, files: d.Files}
@@ -67,7 +66,7 @@ func New(cfg Config, d Deps) (*Backend, error) {
 		}
 		b.workers = append(b.workers, h)
 	}
-	return b, nil
+	return b
 }
 
 // Workers lists them for router and fronts.
@@ -79,15 +78,19 @@ func (b *Backend) Workers() api.Workers {
 	return list
 }
 
-// Check asks every worker's plugin to check its settings.
-func (b *Backend) Check(ctx context.Context) error {
-	return b.each(func(h *hosted) error {
+// Check reports what is wrong with the workers' folders; deep asks every
+// worker's plugin to check its settings as well.
+func (b *Backend) Check(ctx context.Context, deep bool) error {
+	if !deep {
+		return b.wrong
+	}
+	return errors.Join(b.wrong, b.each(func(h *hosted) error {
 		problems, err := b.plugins.Check(ctx, h.definition.spec)
 		if err != nil {
 			return fmt.Errorf("worker %s: %w", h.name, err)
 		}
 		return h.definition.problems(problems)
-	})
+	}))
 }
 
 // Start starts all plugins at once and returns when every one is ready.

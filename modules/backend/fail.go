@@ -53,18 +53,24 @@ func (f failure) answer(w http.ResponseWriter, r *http.Request, retryAfter time.
 func noConnection(err error) failure {
 	switch {
 	case errors.Is(err, errQueueFull):
-		return failure{http.StatusServiceUnavailable, slog.LevelWarn, "the worker's queue is full",
-			"raise pool.max_workers or pool.queue.length, or find out why requests run long", nil}
+		return failure{
+			http.StatusServiceUnavailable, slog.LevelWarn, "the worker's queue is full",
+			"raise pool.max_workers or pool.queue.length, or find out why requests run long", nil,
+		}
 	case errors.Is(err, errQueueWait):
-		return failure{http.StatusServiceUnavailable, slog.LevelWarn, "no process of the worker became free in time",
-			"raise pool.max_workers or pool.queue.wait, or find out why requests run long", err}
+		return failure{
+			http.StatusServiceUnavailable, slog.LevelWarn, "no process of the worker became free in time",
+			"raise pool.max_workers or pool.queue.wait, or find out why requests run long", err,
+		}
 	case errors.Is(err, errPoolStopped):
 		return failure{http.StatusServiceUnavailable, slog.LevelInfo, "the worker is stopping", "", nil}
 	case errors.Is(err, context.Canceled):
 		return failure{statusClientGone, slog.LevelInfo, "the client left while its request waited in the queue", "", nil}
 	default:
-		return failure{http.StatusBadGateway, slog.LevelError, "no connection to the worker's process",
-			"see the log lines of the worker's plugin", err}
+		return failure{
+			http.StatusBadGateway, slog.LevelError, "no connection to the worker's process",
+			"see the log lines of the worker's plugin", err,
+		}
 	}
 }
 

@@ -76,7 +76,8 @@ func (d *definition) problems(refused []sdk.Problem) error {
 	return conf.Err(d.document.Problems(d.settings.Type, list))
 }
 
-// loadFolder reads every worker below folder, in the order of their names.
+// loadFolder reads every worker below folder, in the order of their names. The
+// error is about those that are not in the list.
 func loadFolder(folder, executable string) ([]definition, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -91,7 +92,10 @@ func loadFolder(folder, executable string) ([]definition, error) {
 			continue
 		}
 		d, bad := load(path, executable)
-		list, problems = append(list, d), append(problems, bad...)
+		problems = append(problems, bad...)
+		if len(bad) == 0 {
+			list = append(list, d)
+		}
 	}
 	return list, conf.Err(problems)
 }
@@ -114,8 +118,10 @@ func load(folder, executable string) (definition, []conf.Problem) {
 	k, ok := kinds[d.settings.Type]
 	if !ok && d.settings.Type != "" {
 		slices.Sort(names)
-		problems = append(problems, document.Problems("", []settings.Problem{{Path: "type",
-			Message: fmt.Sprintf("%q is no type of worker; there are: %s", d.settings.Type, strings.Join(names, ", "))}})...)
+		problems = append(problems, document.Problems("", []settings.Problem{{
+			Path:    "type",
+			Message: fmt.Sprintf("%q is no type of worker; there are: %s", d.settings.Type, strings.Join(names, ", ")),
+		}})...)
 	}
 	if len(problems) > 0 {
 		return d, problems

@@ -33,11 +33,8 @@ type params struct {
 	Lifecycle fx.Lifecycle
 }
 
-func provide(p params) (*Backend, error) {
-	b, err := New(p.Config, Deps{Plugins: p.Plugins, Runtime: p.Runtime, Files: p.Files, Log: p.Log})
-	if err != nil {
-		return nil, err
-	}
+func provide(p params) *Backend {
+	b := New(p.Config, Deps{Plugins: p.Plugins, Runtime: p.Runtime, Files: p.Files, Log: p.Log})
 	p.Lifecycle.Append(fx.StartStopHook(b.Start, b.Stop))
-	return b, nil
+	return b
 }

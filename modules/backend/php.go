@@ -24,6 +24,7 @@ type phpHandler struct {
 	folder string         // DOCUMENT_ROOT, as configured
 	files  api.FileServer // nil when the static module is off
 	params sync.Pool      // of *fastcgi.Params
+	told   sync.Once      // that PHP_VALUE has no effect
 }
 
 func (h *phpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,8 +49,10 @@ func (h *phpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, to.String(), http.StatusMovedPermanently)
 	case docroot.Static:
 		if h.files == nil {
-			c.fail(failure{http.StatusNotFound, slog.LevelInfo, "static files are not served",
-				"put `static:` into the configuration", nil})
+			c.fail(failure{
+				http.StatusNotFound, slog.LevelInfo, "static files are not served",
+				"put `static:` into the configuration", nil,
+			})
 			return
 		}
 		h.files.ServeFile(w, r, target.Filename)
@@ -107,13 +110,17 @@ func (h *phpHandler) body(r *http.Request) (*spooled, failure) {
 	switch {
 	case err == nil && r.ContentLength >= 0 && s.size != r.ContentLength:
 		s.close()
-		return nil, failure{http.StatusBadRequest, slog.LevelInfo, "the request body is not as long as announced", "",
-			errors.New("Content-Length " + strconv.FormatInt(r.ContentLength, 10) + ", got " + strconv.FormatInt(s.size, 10))}
+		return nil, failure{
+			http.StatusBadRequest, slog.LevelInfo, "the request body is not as long as announced", "",
+			errors.New("Content-Length " + strconv.FormatInt(r.ContentLength, 10) + ", got " + strconv.FormatInt(s.size, 10)),
+		}
 	case err == nil:
 		return s, failure{}
 	case errors.Is(err, errSpool):
-		return nil, failure{http.StatusInsufficientStorage, slog.LevelError, errSpool.Error(),
-			"look at the free space and the rights of server.runtime_folder", err}
+		return nil, failure{
+			http.StatusInsufficientStorage, slog.LevelError, errSpool.Error(),
+			"look at the free space and the rights of server.runtime_folder", err,
+		}
 	}
 	return nil, badBody(err)
 }
@@ -121,8 +128,10 @@ func (h *phpHandler) body(r *http.Request) (*spooled, failure) {
 // badBody is a body that did not come whole.
 func badBody(err error) failure {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return failure{http.StatusRequestEntityTooLarge, slog.LevelInfo, "the request body is too large",
-			"max_body_size of the http and fastcgi sections sets the limit", err}
+		return failure{
+			http.StatusRequestEntityTooLarge, slog.LevelInfo, "the request body is too large",
+			"max_body_size of the http and fastcgi sections sets the limit", err,
+		}
 	}
 	if timeout(err) {
 		return failure{http.StatusRequestTimeout, slog.LevelInfo, "the client was too slow to send its request body", "", err}
@@ -155,6 +164,10 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 				}
 			case "PHP_VALUE", "PHP_ADMIN_VALUE":
 				// Only PHP-FPM reads them; who could send params could set php.ini.
+				h.told.Do(func() {
+					h.log.Warn("a web server sends "+p.Name+", which has no effect here (told once)", "value", p.Value, "client", r.RemoteAddr,
+						"hint", "PHP_VALUE and PHP_ADMIN_VALUE are PHP-FPM's; use settings and admin_settings in worker.yaml")
+				})
 				continue
 			}
 			dst = append(dst, p)
@@ -186,7 +199,7 @@ func (h *phpHandler) send(c *call, params fastcgi.Params, body *spooled) (*sync.
 		if err == nil {
 			break
 		}
-		h.pool.discard(c.conn)
+		h.pool.put(c.conn) // which closes it, but for a param too large to be sent
 		c.conn = nil
 		// A child that ended while its connection was idle has seen nothing of
 		// the request, so it may be sent again; once, since twice is a pattern.

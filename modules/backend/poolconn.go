@@ -2,8 +2,6 @@ package backend
 
 import (
 	"bytes"
-	"context"
-	"log/slog"
 	"net"
 
 	"github.com/mevdschee/tqserver/sdk/fastcgi"
@@ -60,6 +58,5 @@ func (c *poolConn) logLine(line []byte) {
 	if len(line) == 0 || c.call == nil {
 		return
 	}
-	c.call.log.LogAttrs(context.Background(), slog.LevelWarn, string(line),
-		slog.String("source", "FCGI_STDERR"), slog.String("path", c.call.r.URL.Path), slog.String("script", c.call.script))
+	c.call.log.Warn(string(line), "source", "FCGI_STDERR", "path", c.call.r.URL.Path, "script", c.call.script)
 }

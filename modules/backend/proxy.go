@@ -94,7 +94,7 @@ func (h *streamHandler) start(c *call, hasBody bool) error {
 		if err == nil {
 			return nil
 		}
-		h.pool.discard(c.conn)
+		h.pool.put(c.conn)
 		if try > 0 || !unsent(err) {
 			return err
 		}

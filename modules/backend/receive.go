@@ -85,17 +85,24 @@ func badAnswer(err error) failure {
 		return failure{http.StatusBadGateway, slog.LevelError, "the worker sent no valid CGI response head", "", err}
 	}
 	if timeout(err) {
-		return failure{http.StatusGatewayTimeout, slog.LevelError, "the request ran longer than pool.request_timeout",
-			"raise pool.request_timeout, or find out what the request waits for", nil}
+		return failure{
+			http.StatusGatewayTimeout, slog.LevelError, "the request ran longer than pool.request_timeout",
+			"raise pool.request_timeout, or find out what the request waits for", nil,
+		}
 	}
-	return failure{http.StatusBadGateway, slog.LevelError, "the worker's process ended before it answered",
-		"it was killed or has crashed; see its own log lines, and the kernel's for out of memory", err}
+	return failure{
+		http.StatusBadGateway, slog.LevelError, "the worker's process ended before it answered",
+		"it was killed or has crashed; see its own log lines, and the kernel's for out of memory", err,
+	}
 }
 
 // notSent says why a request never reached its worker.
 func notSent(err error) failure {
 	if timeout(err) {
 		return badAnswer(err)
+	}
+	if errors.Is(err, fastcgi.ErrPairTooLarge) {
+		return failure{http.StatusRequestHeaderFieldsTooLarge, slog.LevelInfo, "a header or param is too large for a worker", "", err}
 	}
 	return noConnection(err)
 }
@@ -154,8 +161,10 @@ func (c *call) bodyless(head *cgi.Head) bool {
 // checkLength breaks off a response that is shorter than the script promised.
 func (c *call) checkLength(head *cgi.Head, sent answered) {
 	if head.ContentLength > sent.n && !c.bodyless(head) {
-		c.fail(failure{http.StatusBadGateway, slog.LevelError, "the script sent less than its Content-Length", "",
-			fmt.Errorf("promised %d bytes, sent %d", head.ContentLength, sent.n)})
+		c.fail(failure{
+			http.StatusBadGateway, slog.LevelError, "the script sent less than its Content-Length", "",
+			fmt.Errorf("promised %d bytes, sent %d", head.ContentLength, sent.n),
+		})
 	}
 }
 

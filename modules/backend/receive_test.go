@@ -90,8 +90,10 @@ func readRequest(in *bufio.Reader) error {
 // request as PHP's do, without looking for a script.
 func testWorker(t *testing.T, log *slog.Logger, e sdk.Endpoint, limits poolSettings) http.Handler {
 	t.Helper()
-	w := &worker{name: "w", limits: limits, config: DefaultConfig(), spool: t.TempDir(), chunks: newChunks(), log: log,
-		pool: newPool("w", limits.Queue.Length, limits.Queue.Wait)}
+	w := &worker{
+		name: "w", limits: limits, config: DefaultConfig(), spool: t.TempDir(), chunks: newChunks(), log: log,
+		pool: newPool("w", limits.Queue.Length, limits.Queue.Wait),
+	}
 	w.pool.ready(api.EndpointSet{Endpoints: []sdk.Endpoint{e}, Release: func() {}})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

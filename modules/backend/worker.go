@@ -13,7 +13,6 @@ import (
 type worker struct {
 	name     string
 	prefix   string // URL prefix without trailing slash: "" or "/blog"
-	settings workerSettings
 	limits   poolSettings
 	config   Config
 	spool    string // folder for temporary files

@@ -28,8 +28,9 @@ type Server struct {
 
 // entry is a set of addresses that lead to one handler.
 type entry struct {
-	listen []string
-	server *fastcgi.Server
+	setting string
+	listen  []string
+	server  *fastcgi.Server
 }
 
 // New makes the front; nothing listens before Start. failed is called when a
@@ -40,7 +41,7 @@ func New(cfg Config, router api.Router, workers api.Workers, listen api.Listen, 
 		return nil, fmt.Errorf("fastcgi.allowed_clients: %w", err)
 	}
 	s := &Server{cfg: cfg, listen: listen, allow: allow, log: log, failed: failed}
-	s.entries = append(s.entries, entry{cfg.Listen, s.protocol(router)})
+	s.entries = append(s.entries, entry{"fastcgi.listen", cfg.Listen, s.protocol(router)})
 	for _, w := range workers {
 		if len(w.Listen) == 0 {
 			continue
@@ -49,7 +50,7 @@ func New(cfg Config, router api.Router, workers api.Workers, listen api.Listen, 
 		if err != nil {
 			return nil, fmt.Errorf("fastcgi: %w", err)
 		}
-		s.entries = append(s.entries, entry{w.Listen, s.protocol(handler)})
+		s.entries = append(s.entries, entry{"worker " + w.Name + ": fastcgi.listen", w.Listen, s.protocol(handler)})
 	}
 	return s, nil
 }
@@ -67,7 +68,7 @@ func (s *Server) protocol(next http.Handler) *fastcgi.Server {
 		IdleTimeout:        s.cfg.IdleTimeout,
 		AllowConn:          s.allow,
 		OnError: func(e fastcgi.ConnError) {
-			s.log.Warn("FastCGI connection closed", "kind", e.Kind, "client", e.Remote, "error", e.Err)
+			s.log.Warn("FastCGI connection closed", "kind", e.Kind.String(), "client", e.Remote.String(), "error", e.Err)
 		},
 	}
 }
@@ -104,12 +105,12 @@ func (s *Server) Start(context.Context) error {
 	var listeners []bound
 	for _, e := range s.entries {
 		for _, address := range e.listen {
-			l, err := s.listen(address, s.cfg.SocketMode.Mode())
+			l, err := s.listen(e.setting, address, s.cfg.SocketMode.Mode())
 			if err != nil {
 				for _, open := range listeners {
 					_ = open.Close()
 				}
-				return fmt.Errorf("fastcgi: %w", err)
+				return err
 			}
 			listeners = append(listeners, bound{l, e.server})
 		}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func answer(w http.ResponseWriter, r *http.Request, who string) {
 // start serves on unix sockets below a temporary folder.
 func start(t *testing.T, cfg Config, workers api.Workers) {
 	t.Helper()
-	s, err := New(cfg, fakeRouter{}, workers, func(a string, _ fs.FileMode) (net.Listener, error) {
+	s, err := New(cfg, fakeRouter{}, workers, func(_, a string, _ fs.FileMode) (net.Listener, error) {
 		network, path, ok := strings.Cut(a, ":")
 		if !ok {
 			return nil, fmt.Errorf("bad address %s", a)
@@ -114,7 +115,7 @@ func TestServesCommonAndOwnSockets(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, _ := ask(t, c.socket, c.body, fastcgi.Param{Name: "REQUEST_URI", Value: c.path},
-				fastcgi.Param{Name: "CONTENT_LENGTH", Value: fmt.Sprint(len(c.body))},
+				fastcgi.Param{Name: "CONTENT_LENGTH", Value: strconv.Itoa(len(c.body))},
 				// PHP would fold the first to the second.
 				fastcgi.Param{Name: "HTTP_X.A", Value: "evil"}, fastcgi.Param{Name: "HTTP_X_A", Value: "good"})
 			if !strings.HasSuffix(strings.TrimSpace(out), c.want) {
@@ -151,7 +152,7 @@ func TestStartUndoesWhatHalfSucceeded(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Listen = []string{"unix:" + filepath.Join(dir, "a"), "nonsense"}
 	var opened net.Listener
-	s, err := New(cfg, fakeRouter{}, nil, func(a string, _ fs.FileMode) (net.Listener, error) {
+	s, err := New(cfg, fakeRouter{}, nil, func(_, a string, _ fs.FileMode) (net.Listener, error) {
 		if a == "nonsense" {
 			return nil, errors.New("bad address")
 		}

@@ -40,12 +40,12 @@ func New(cfg Config, next api.Router, listen api.Listen, log *slog.Logger, faile
 func (s *Server) Start(context.Context) error {
 	listeners := make([]net.Listener, 0, len(s.cfg.Listen))
 	for _, address := range s.cfg.Listen {
-		l, err := s.listen(address, 0o660)
+		l, err := s.listen("http.listen", address, 0o660)
 		if err != nil {
 			for _, open := range listeners {
 				_ = open.Close()
 			}
-			return fmt.Errorf("http: %w", err)
+			return err
 		}
 		listeners = append(listeners, l)
 	}
@@ -82,6 +82,12 @@ func (s *Server) limits(next http.Handler) http.Handler {
 			w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 			http.Error(w, "405 Method Not Allowed", http.StatusMethodNotAllowed)
 			return
+		case len(r.TransferEncoding) > 0:
+			// With Content-Length as well, which net/http drops, the connection
+			// must not be used again (RFC 9112, section 6.3); it cannot be seen.
+			w.Header().Set("Connection", "close")
+		}
+		switch {
 		case r.ContentLength > most:
 			s.log.Info("request body too large; http.max_body_size sets the limit",
 				"status", http.StatusRequestEntityTooLarge, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr,

@@ -28,7 +28,7 @@ func start(t *testing.T, cfg Config, handler http.HandlerFunc) string {
 	t.Helper()
 	var address string
 	cfg.Listen = []string{"127.0.0.1:0"}
-	s := New(cfg, fakeRouter{handler}, func(a string, _ fs.FileMode) (net.Listener, error) {
+	s := New(cfg, fakeRouter{handler}, func(_, a string, _ fs.FileMode) (net.Listener, error) {
 		l, err := net.Listen("tcp", a)
 		if err == nil {
 			address = l.Addr().String()
@@ -204,7 +204,7 @@ func TestStopLetsARunningRequestFinish(t *testing.T) {
 		close(running)
 		<-release
 		_, _ = io.WriteString(w, "done")
-	})}, func(a string, _ fs.FileMode) (net.Listener, error) {
+	})}, func(_, a string, _ fs.FileMode) (net.Listener, error) {
 		l, err := net.Listen("tcp", a)
 		address = l.Addr().String()
 		return l, err

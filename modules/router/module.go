@@ -20,6 +20,10 @@ func Module() module.Descriptor {
 		ID:      "router",
 		Summary: "Finds the worker for a request: by host and longest path, or by script.",
 		Section: Section,
-		Options: fx.Module("router", fx.Provide(fx.Annotate(New, fx.As(new(api.Router))))),
+		Options: fx.Module("router", fx.Provide(
+			New,
+			func(rt *Router) api.Router { return rt },
+			fx.Annotate(func(rt *Router) api.Check { return rt.Check }, fx.ResultTags(`group:"checks"`)),
+		)),
 	}
 }

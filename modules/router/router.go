@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,20 +14,21 @@ import (
 // Router implements api.Router.
 type Router struct {
 	table *table
+	wrong error
 	log   *slog.Logger
 }
 
 var _ api.Router = (*Router)(nil)
 
-// New makes the table of all workers' routes. It fails when two workers claim
-// one route, with every such pair.
-func New(workers api.Workers, log *slog.Logger) (*Router, error) {
+// New makes the table of all workers' routes. What is wrong with them is
+// reported by Check.
+func New(workers api.Workers, log *slog.Logger) *Router {
 	t, err := newTable(workers)
-	if err != nil {
-		return nil, fmt.Errorf("routes: %w", err)
-	}
-	return &Router{table: t, log: log}, nil
+	return &Router{table: t, wrong: err, log: log}
 }
+
+// Check reports every pair of workers with one route.
+func (rt *Router) Check(context.Context, bool) error { return rt.wrong }
 
 // ServeHTTP finds the worker: by FastCGI the one whose document root holds
 // SCRIPT_FILENAME, else, and always by HTTP, the one of host and path.

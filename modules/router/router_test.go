@@ -28,8 +28,8 @@ func php(name, path, root string) api.Worker {
 
 func mustNew(t *testing.T, workers ...api.Worker) *Router {
 	t.Helper()
-	r, err := New(workers, slog.New(slog.DiscardHandler))
-	if err != nil {
+	r := New(workers, slog.New(slog.DiscardHandler))
+	if err := r.Check(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -127,13 +127,11 @@ func TestTwoWorkersWithOneRouteAreAnError(t *testing.T) {
 		{"name", say("a", "/x"), say("a", "/y"), "two workers are named a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := New(api.Workers{c.a, c.b}, slog.New(slog.DiscardHandler))
+			err := New(api.Workers{c.a, c.b}, slog.New(slog.DiscardHandler)).Check(t.Context(), false)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	if _, err := New(api.Workers{say("a", "/", "h"), say("b", "/", "i"), say("c", "/")}, slog.New(slog.DiscardHandler)); err != nil {
-		t.Error(err)
-	}
+	mustNew(t, say("a", "/", "h"), say("b", "/", "i"), say("c", "/"))
 }

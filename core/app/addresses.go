@@ -1,0 +1,50 @@
+package app
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/mevdschee/tqserver/core/listen"
+)
+
+// addresses lends the sockets of one generation: two settings that name one
+// address are a mistake, for who connects there would reach either.
+type addresses struct {
+	set *listen.Set
+
+	mu    sync.Mutex
+	taken map[string]string // address to setting
+}
+
+func (a *addresses) listen(setting, address string, mode fs.FileMode) (net.Listener, error) {
+	if err := a.take(setting, address); err != nil {
+		return nil, err
+	}
+	l, err := a.set.Listen(address, listen.Options{Mode: mode})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	return l, nil
+}
+
+func (a *addresses) take(setting, address string) error {
+	key := address
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		if absolute, err := filepath.Abs(path); err == nil {
+			key = "unix:" + absolute
+		}
+	} else if strings.HasSuffix(address, ":0") {
+		return nil // another port each time
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if other, ok := a.taken[key]; ok {
+		return fmt.Errorf("%s: the address %s is taken by %s; give each its own", setting, address, other)
+	}
+	a.taken[key] = setting
+	return nil
+}
