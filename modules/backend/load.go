@@ -123,7 +123,7 @@ func load(folder, executable string) (definition, []conf.Problem) {
 			Message: fmt.Sprintf("%q is no type of worker; there are: %s", d.settings.Type, strings.Join(names, ", ")),
 		}})...)
 	}
-	if len(problems) > 0 {
+	if !ok {
 		return d, problems
 	}
 	d.kind = k
@@ -131,7 +131,9 @@ func load(folder, executable string) (definition, []conf.Problem) {
 	if err != nil {
 		return d, document.Problems("", []settings.Problem{{Message: err.Error()}})
 	}
-	problems = document.Problems("", d.check(absFolder, names, document))
+	if len(problems) == 0 { // what follows from a mistake told already is noise
+		problems = document.Problems("", d.check(absFolder, names, document))
+	}
 	section, _ := document.Section(d.settings.Type)
 	if section == nil {
 		section = map[string]any{}

@@ -24,7 +24,7 @@ type phpHandler struct {
 	folder string         // DOCUMENT_ROOT, as configured
 	files  api.FileServer // nil when the static module is off
 	params sync.Pool      // of *fastcgi.Params
-	told   sync.Once      // that PHP_VALUE has no effect
+	told   [2]sync.Once   // that PHP_VALUE, PHP_ADMIN_VALUE have no effect
 }
 
 func (h *phpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -164,10 +164,7 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 				}
 			case "PHP_VALUE", "PHP_ADMIN_VALUE":
 				// Only PHP-FPM reads them; who could send params could set php.ini.
-				h.told.Do(func() {
-					h.log.Warn("a web server sends "+p.Name+", which has no effect here (told once)", "value", p.Value, "client", r.RemoteAddr,
-						"hint", "PHP_VALUE and PHP_ADMIN_VALUE are PHP-FPM's; use settings and admin_settings in worker.yaml")
-				})
+				h.tellOnce(p, r)
 				continue
 			}
 			dst = append(dst, p)
@@ -186,6 +183,18 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 			cgi.Param{Name: "PATH_TRANSLATED", Value: root + target.PathInfo})
 	}
 	return dst
+}
+
+// tellOnce warns whoever moved here from PHP-FPM.
+func (h *phpHandler) tellOnce(p cgi.Param, r *http.Request) {
+	which := 0
+	if p.Name == "PHP_ADMIN_VALUE" {
+		which = 1
+	}
+	h.told[which].Do(func() {
+		h.log.Warn("a web server sends "+p.Name+", which has no effect here (told once)", "value", p.Value, "client", r.RemoteAddr,
+			"hint", "use settings and admin_settings in worker.yaml")
+	})
 }
 
 // send takes a child and gives it the request. A body in a file is sent

@@ -1,0 +1,95 @@
+package backend
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/core/conf/conftest"
+	"github.com/mevdschee/tqserver/sdk/settings"
+)
+
+func TestWorkerSettingsAreDocumented(t *testing.T) {
+	for _, defaults := range []any{defaultPool()} {
+		for _, p := range settings.CheckStruct(defaults) {
+			t.Errorf("%T: %s: %s", defaults, p.Path, p.Message)
+		}
+	}
+}
+
+func TestGoodWorkersAreLoaded(t *testing.T) {
+	list, err := loadFolder("testdata/workers/good", "/bin/tqserver")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 2 {
+		t.Fatalf("loaded %d workers", len(list))
+	}
+	php := list[0]
+	folder, err := filepath.Abs("testdata/workers/good/php")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if php.spec.Worker != "php" || php.spec.DocumentRoot != filepath.Join(folder, "public") || php.prefix() != "/blog" ||
+		php.spec.MaxWorkers != 4 || php.spec.User != "www-data" {
+		t.Errorf("got %+v", php.spec)
+	}
+	if diff := cmp.Diff([]string{"/bin/tqserver", "plugin", "php"}, php.spec.Command); diff != "" {
+		t.Error(diff)
+	}
+	want := poolSettings{MaxWorkers: 4, Queue: queueSettings{Length: 0, Wait: time.Second}, RequestTimeout: 5 * time.Minute}
+	if diff := cmp.Diff(want, php.limits); diff != "" {
+		t.Error(diff)
+	}
+	var section map[string]any
+	if err := json.Unmarshal(php.spec.Settings, &section); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := section["pool"]; there || len(section) != 3 {
+		t.Errorf("the plugin is given %s", php.spec.Settings)
+	}
+	if small := list[1]; small.prefix() != "" || string(small.spec.Settings) != "{}" {
+		t.Errorf("got %q, %s", small.prefix(), small.spec.Settings)
+	}
+}
+
+func TestBadWorkersAreTold(t *testing.T) {
+	entries, err := os.ReadDir("testdata/workers/bad")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		folder := filepath.Join("testdata/workers/bad", e.Name())
+		_, problems := load(folder, "/bin/tqserver")
+		conftest.Wants(t, filepath.Join(folder, "config", "worker.yaml"), conf.Err(problems))
+	}
+	// All of them in one go.
+	_, err = loadFolder("testdata/workers/bad", "/bin/tqserver")
+	for _, e := range entries {
+		if err == nil || !strings.Contains(err.Error(), "bad/"+e.Name()+"/") {
+			t.Errorf("nothing about %s", e.Name())
+		}
+	}
+}
+
+func TestFolderWithoutWorkerYamlIsTold(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"empty", ".git"} {
+		if err := os.Mkdir(filepath.Join(folder, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(folder, "README"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := loadFolder(folder, "/bin/tqserver")
+	if problems := conf.ProblemsOf(err); len(problems) != 1 || !strings.Contains(err.Error(), "empty/config/worker.yaml") {
+		t.Errorf("got %v", err)
+	}
+}
