@@ -26,7 +26,7 @@ type rule struct {
 
 // Libraries that only some places may know.
 const (
-	fx       = "go.uber.org/fx"
+	fxLib    = "go.uber.org/fx"
 	koanf    = "github.com/knadh/koanf"
 	goplugin = "github.com/hashicorp/go-plugin"
 	hclog    = "github.com/hashicorp/go-hclog"
@@ -36,22 +36,22 @@ const (
 	yaml     = "go.yaml.in/yaml"
 )
 
-var fenced = []string{fx, koanf, goplugin, hclog, grpc, protobuf, cobra, yaml}
+var fenced = []string{fxLib, koanf, goplugin, hclog, grpc, protobuf, cobra, yaml}
 
 var rules = []rule{
 	{"cmd/tqserver/e2e/...", nil, nil, "end to end: only what a user sees"},
-	{"cmd/tqserver/*_test.go", []string{"..."}, []string{fx}, "tests of the whole"},
+	{"cmd/tqserver/*_test.go", []string{"..."}, []string{fxLib}, "tests of the whole"},
 	{"cmd/tqserver/main.go", []string{"core/app", "modules/standard", "plugins/..."}, nil, "a list and one call"},
-	{"core/app/*", []string{"core/...", "sdk/..."}, []string{fx, cobra}, "arrows never turn back"},
-	{"core/module/*", []string{"core/conf", "core/api", "sdk/..."}, []string{fx}, "what a module is"},
+	{"core/app/*", []string{"core/...", "sdk/..."}, []string{fxLib, cobra}, "arrows never turn back"},
+	{"core/module/*", []string{"core/conf", "core/api", "sdk/..."}, []string{fxLib}, "what a module is"},
 	{"core/conf/*", []string{"sdk/settings"}, []string{koanf, yaml}, "the only importer of koanf"},
 	{"core/conf/conftest/*", []string{"core/conf", "sdk/settings"}, nil, "for tests of modules"},
 	{"core/pluginhost/*", []string{"core/api", "sdk/...", "plugins/faulty"}, []string{goplugin, hclog, grpc}, "the only host side of go-plugin"},
 	{"core/telemetry/*", []string{"core/conf", "sdk/..."}, nil, "log"},
 	{"core/...", []string{"core/api", "sdk/..."}, nil, "core knows no module"},
 	{"modules/standard/*", []string{"core/module", "modules/..."}, nil, "the list of our modules"},
-	{"modules/*/module.go", []string{"core/module", "core/conf", "core/api", "core/docroot", "sdk/..."}, []string{fx}, "only module.go knows fx"},
-	{"modules/*/*_test.go", []string{"core/...", "sdk/...", "modules/static"}, []string{fx}, "tests of one module"},
+	{"modules/*/module.go", []string{"core/module", "core/conf", "core/api", "core/docroot", "sdk/..."}, []string{fxLib}, "only module.go knows fx"},
+	{"modules/*/*_test.go", []string{"core/...", "sdk/...", "modules/static"}, []string{fxLib}, "tests of one module"},
 	{"modules/*/*", []string{"core/module", "core/conf", "core/api", "core/docroot", "sdk/..."}, nil, "modules do not import each other"},
 	{"plugins/...", []string{"sdk/..."}, nil, "a plugin imports the sdk only"},
 	{"workers/...", []string{"sdk/..."}, nil, "a worker imports the sdk only"},
@@ -95,7 +95,7 @@ func TestImportsPointOneWay(t *testing.T) {
 // A check must have been seen to fail.
 func TestImportCheckFindsBadImports(t *testing.T) {
 	for _, c := range []struct{ file, imports string }{
-		{"modules/http/server.go", fx},
+		{"modules/http/server.go", fxLib},
 		{"modules/http/server.go", modulePath + "modules/router"},
 		{"modules/http/server.go", modulePath + "core/app"},
 		{"core/conf/load.go", modulePath + "modules/http"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"go.uber.org/fx"
 
@@ -18,6 +19,8 @@ type Descriptor struct {
 	Summary string
 	// Section holds the module's settings, and turns it on.
 	Section conf.Spec
+	// Needs are the IDs of modules this one cannot work without.
+	Needs []string
 	// Options wire the module; normally one fx.Module of the same name.
 	Options fx.Option
 }
@@ -35,7 +38,7 @@ func Assemble(all []Descriptor, tree *conf.Tree, core ...conf.Spec) (on []Descri
 	for _, spec := range core {
 		owners[spec.Key()] = "the core"
 	}
-	specs := core[:len(core):len(core)]
+	specs := slices.Clip(core)
 	for i, d := range all {
 		switch {
 		case !validID.MatchString(d.ID):
@@ -58,6 +61,13 @@ func Assemble(all []Descriptor, tree *conf.Tree, core ...conf.Spec) (on []Descri
 		specs = append(specs, d.Section)
 		if tree.Has(key) {
 			on = append(on, d)
+		}
+	}
+	for _, d := range on {
+		for _, need := range d.Needs {
+			if !slices.ContainsFunc(on, func(o Descriptor) bool { return o.ID == need }) {
+				errs = append(errs, fmt.Errorf("module %s needs module %s, which is not on: put its section into the configuration", d.ID, need))
+			}
 		}
 	}
 	errs = append(errs, tree.Check(specs...))

@@ -13,6 +13,7 @@ func Module() module.Descriptor {
 		ID:      "fastcgi",
 		Summary: "Accepts FastCGI from web servers, by TCP and unix sockets.",
 		Section: Section,
+		Needs:   []string{"router", "backend"},
 		Options: fx.Module("fastcgi",
 			fx.Provide(Section.Decode, fx.Private),
 			fx.Provide(fx.Annotate(New, fx.As(new(api.Front)), fx.ResultTags(`group:"fronts"`))),

@@ -13,6 +13,7 @@ func Module() module.Descriptor {
 		ID:      "http",
 		Summary: "Accepts HTTP/1.1 from clients.",
 		Section: Section,
+		Needs:   []string{"router"},
 		Options: fx.Module("http",
 			fx.Provide(Section.Decode, fx.Private),
 			fx.Provide(fx.Annotate(New, fx.As(new(api.Front)), fx.ResultTags(`group:"fronts"`))),

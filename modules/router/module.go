@@ -20,6 +20,7 @@ func Module() module.Descriptor {
 		ID:      "router",
 		Summary: "Finds the worker for a request: by host and longest path, or by script.",
 		Section: Section,
+		Needs:   []string{"backend"},
 		Options: fx.Module("router", fx.Provide(
 			New,
 			func(rt *Router) api.Router { return rt },

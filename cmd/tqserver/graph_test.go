@@ -1,0 +1,66 @@
+package main
+
+import (
+	"io/fs"
+	"log/slog"
+	"net"
+	"testing"
+
+	"go.uber.org/fx"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/core/module"
+	"github.com/mevdschee/tqserver/modules/standard"
+)
+
+// consumed asks for everything the modules provide: fx.ValidateApp looks at
+// nothing that nobody uses.
+type consumed struct {
+	fx.In
+	Fronts  []api.Front `group:"fronts"`
+	Checks  []api.Check `group:"checks"`
+	Router  api.Router
+	Workers api.Workers
+	Files   api.FileServer
+}
+
+// validate checks the graph of the modules with what core/app supplies.
+func validate(modules []module.Descriptor) error {
+	options := []fx.Option{
+		fx.NopLogger,
+		fx.Supply(&conf.Tree{}, slog.New(slog.DiscardHandler), api.Runtime{}),
+		fx.Provide(
+			func() api.Plugins { return nil },
+			func() api.Failed { return nil },
+			func() api.Listen {
+				return func(string, string, fs.FileMode) (net.Listener, error) { return nil, nil } //nolint:nilnil // never called
+			},
+		),
+		fx.Invoke(func(consumed) {}),
+	}
+	for _, d := range modules {
+		options = append(options, d.Options)
+	}
+	return fx.ValidateApp(options...)
+}
+
+func TestModuleGraphIsComplete(t *testing.T) {
+	if err := validate(standard.Modules()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A check must have been seen to fail.
+func TestModuleGraphCheckFindsAMissingModule(t *testing.T) {
+	all := standard.Modules()
+	for i, d := range all {
+		if d.ID == "http" || d.ID == "fastcgi" {
+			continue // the fronts are a group: one is enough
+		}
+		without := append(append([]module.Descriptor{}, all[:i]...), all[i+1:]...)
+		if validate(without) == nil {
+			t.Errorf("nobody misses module %s", d.ID)
+		}
+	}
+}
