@@ -158,6 +158,11 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 			switch p.Name {
 			case "SCRIPT_FILENAME", "SCRIPT_NAME", "PATH_INFO", "PATH_TRANSLATED", "CONTENT_LENGTH":
 				continue
+			case "REDIRECT_URL":
+				// With it php-cgi runs PATH_TRANSLATED, whatever that is, instead of
+				// SCRIPT_FILENAME (init_request_info). PHP folds this name to the same
+				// one; php-cgi does not know it.
+				p.Name = "REDIRECT.URL"
 			case "DOCUMENT_ROOT":
 				if from == nil {
 					continue

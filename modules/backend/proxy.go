@@ -35,6 +35,8 @@ func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	sent := make(chan struct{})
 	control := http.NewResponseController(w)
 	if hasBody {
+		// Else net/http reads the whole body before it sends the answer's head.
+		_ = control.EnableFullDuplex()
 		go func() {
 			defer close(sent)
 			if _, err := conn.ReadFrom(r.Body); err != nil {

@@ -1,0 +1,197 @@
+package backend
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/sdk"
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
+)
+
+// streamWorker serves inner as a Go worker's process does, behind a
+// streamHandler, and returns a front to it.
+func streamWorker(t *testing.T, inner http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := &fastcgi.Server{Handler: fastcgi.HTTPHandler(inner, fastcgi.HTTPOptions{})}
+	served := make(chan error, 1)
+	go func() { served <- process.Serve(l) }()
+	limits := defaultPool()
+	w := &worker{name: "w", limits: limits, config: DefaultConfig(), chunks: newChunks(), log: slog.New(slog.DiscardHandler),
+		pool: newPool("w", limits.Queue.Length, limits.Queue.Wait)}
+	w.pool.ready(api.EndpointSet{Release: func() {}, Endpoints: []sdk.Endpoint{
+		{ID: "w", Network: "unix", Address: l.Addr().String(), MaxConcurrent: 8},
+	}})
+	front := httptest.NewServer(&streamHandler{worker: w})
+	t.Cleanup(func() {
+		front.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := w.pool.stop(ctx); err != nil {
+			t.Error(err)
+		}
+		_ = process.Close()
+		<-served
+	})
+	return front
+}
+
+func TestStreamsBothWaysAtOnce(t *testing.T) {
+	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+		lines := bufio.NewScanner(r.Body)
+		for lines.Scan() {
+			fmt.Fprintf(w, "got %s\n", lines.Text())
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	body, send := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, front.URL, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.WriteString(send, "one\n") }()
+	res, err := front.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answers := bufio.NewReader(res.Body)
+	for _, line := range []string{"one", "two", "three"} {
+		if line != "one" {
+			if _, err := io.WriteString(send, line+"\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := answers.ReadString('\n'); got != "got "+line+"\n" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	_ = send.Close()
+	if rest, err := io.ReadAll(answers); err != nil || len(rest) > 0 {
+		t.Errorf("got %q, %v", rest, err)
+	}
+}
+
+func TestLargeBodiesGoThroughUnchanged(t *testing.T) {
+	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
+	sent := strings.Repeat("0123456789abcdef", 1<<18) // 4 MiB
+	for _, c := range []struct {
+		name string
+		body io.Reader
+	}{
+		{"length known", strings.NewReader(sent)},
+		{"chunked", io.MultiReader(strings.NewReader(sent))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			res, err := front.Client().Post(front.URL, "text/plain", c.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			got, err := io.ReadAll(res.Body)
+			if err != nil || sha256.Sum256(got) != sha256.Sum256([]byte(sent)) {
+				t.Errorf("got %d other bytes, %v", len(got), err)
+			}
+		})
+	}
+}
+
+func TestClientThatLeavesEndsTheRequest(t *testing.T) {
+	ended := make(chan struct{})
+	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "begun")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		close(ended)
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, front.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := front.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	_ = res.Body.Close()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the worker was not told")
+	}
+}
+
+func TestAnswerBeforeTheBodyWasSent(t *testing.T) {
+	front := streamWorker(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
+	c, err := net.Dial("tcp", front.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nbegun")
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if !strings.Contains(line, "403") {
+		t.Errorf("got %q, %v", line, err)
+	}
+	res, err := front.Client().Get(front.URL) // and nothing is stuck
+	if err != nil || res.StatusCode != http.StatusForbidden {
+		t.Errorf("the next request: %v, %v", res, err)
+	}
+	_ = res.Body.Close()
+}
+
+func TestBrokenOffAnswerDoesNotLookWhole(t *testing.T) {
+	front := streamWorker(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "begun")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	res, err := front.Client().Get(front.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got, err := io.ReadAll(res.Body); err == nil {
+		t.Errorf("got %q, whole", got)
+	}
+}
+
+func TestWorkerSeesTheRequest(t *testing.T) {
+	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s %s %q %d", r.Method, r.URL.RequestURI(), r.Host, r.Header.Get("X-Test"), r.ContentLength)
+	})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, front.URL+"/a%20b?c=d&e", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "example.org"
+	req.Header.Set("X-Test", "yes")
+	res, err := front.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if want := `GET /a%20b?c=d&e example.org "yes" 0`; string(got) != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}

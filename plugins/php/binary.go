@@ -1,0 +1,204 @@
+package php
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// probeTimeout bounds each question to a binary: it starts in milliseconds, a
+// slow disk aside.
+const probeTimeout = 10 * time.Second
+
+// errNoBinary says what to do about it.
+var errNoBinary = errors.New("no php-cgi found on PATH: install it (Debian and Ubuntu: apt-get install php-cgi; Fedora: dnf install php-cli; Alpine: apk add php-cgi) or set binary")
+
+// binary is a php-cgi that was asked what it is.
+type binary struct {
+	path    string
+	version string // "8.2.36"
+}
+
+// findBinary returns the php-cgi to run: name, looked up from folder when it
+// is relative with a slash and on PATH when it has none; the newest on PATH
+// when name is empty.
+func findBinary(ctx context.Context, name, folder string) (binary, error) {
+	if name != "" {
+		path, err := locate(name, folder)
+		if err != nil {
+			return binary{}, fmt.Errorf("%w; install it (apt-get install php-cgi) or name another", err)
+		}
+		return askVersion(ctx, path)
+	}
+	var best binary
+	var errs []error
+	for _, path := range candidates(searchPath()) {
+		b, err := askVersion(ctx, path)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if best.path == "" || compareVersions(b.version, best.version) > 0 {
+			best = b
+		}
+	}
+	if best.path != "" {
+		return best, nil
+	}
+	return binary{}, errors.Join(append(errs, errNoBinary)...)
+}
+
+// searchPath is PATH, or what it is as a rule: a service may have none.
+func searchPath() []string {
+	path := os.Getenv("PATH")
+	if path == "" {
+		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	}
+	return filepath.SplitList(path)
+}
+
+// locate finds a configured binary.
+func locate(name, folder string) (path string, err error) {
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(folder, name)
+		}
+		return exec.LookPath(name)
+	}
+	for _, dir := range searchPath() {
+		if path, err = exec.LookPath(filepath.Join(dir, name)); err == nil && filepath.IsAbs(path) {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not on PATH", name)
+}
+
+// candidates are the files named php-cgi, php-cgi8.4, php-cgi-8.3 or php84-cgi in
+// dirs, each once: php-cgi is a symlink to another of them as a rule.
+func candidates(dirs []string) []string {
+	name := regexp.MustCompile(`^php-cgi-?[0-9.]*$|^php[0-9]+-cgi$`)
+	var found, real []string
+	for _, dir := range dirs {
+		entries, _ := os.ReadDir(dir) // PATH may name folders that do not exist
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			if !filepath.IsAbs(path) || !name.MatchString(e.Name()) {
+				continue
+			}
+			target, err := filepath.EvalSymlinks(path)
+			if err != nil || slices.Contains(real, target) {
+				continue
+			}
+			found, real = append(found, path), append(real, target)
+		}
+	}
+	return found
+}
+
+// askVersion runs path -v.
+func askVersion(ctx context.Context, path string) (binary, error) {
+	out, _, err := ask(ctx, path, "", "-v")
+	first, _, _ := strings.Cut(out, "\n")
+	m := regexp.MustCompile(`^PHP ([0-9]+(?:\.[0-9]+)*)\S* \(([^)]*)\)`).FindStringSubmatch(first)
+	switch {
+	case err != nil:
+		return binary{}, fmt.Errorf("%s -v: %w", path, err)
+	case m == nil:
+		return binary{}, fmt.Errorf("%s is not PHP: %q was its answer to -v", path, cut(first, 100))
+	case m[2] != "cgi-fcgi":
+		return binary{}, fmt.Errorf("%s is PHP for %s, not php-cgi (cgi-fcgi): apt-get install php-cgi", path, m[2])
+	}
+	return binary{path: path, version: m[1]}, nil
+}
+
+// probe is what a php-cgi says of itself with a configuration.
+type probe struct {
+	iniFile string          // the php.ini it loads, or empty
+	names   map[string]bool // the settings it knows; nil when it did not say
+}
+
+// askSettings runs a few lines of PHP with args. Answers come between marks,
+// since php.ini may make PHP print other things.
+func askSettings(ctx context.Context, path string, args []string) (probe, error) {
+	const script = `<?php echo "\n{tq ", php_ini_loaded_file(), "\n", implode(" ", array_keys(ini_get_all(null, false))), " tq}\n";`
+	args = append([]string{"-q"}, args...)
+	args = append(args, "-d", "auto_prepend_file=", "-d", "auto_append_file=", "-d", "opcache.enable=0", "-d", "cgi.force_redirect=0", "-d", "disable_functions=")
+	out, complaints, err := ask(ctx, path, script, args...)
+	if err != nil {
+		return probe{}, fmt.Errorf("%s: %w", path, err)
+	}
+	// What cannot be parsed PHP only mentions, and goes on without what follows
+	// (Zend/zend_ini_parser.y, ini_error).
+	for line := range strings.Lines(complaints) {
+		if strings.HasPrefix(line, "PHP:  ") {
+			return probe{}, fmt.Errorf("php.ini: %s", strings.TrimSpace(line[len("PHP:  "):]))
+		}
+	}
+	_, out, ok := strings.Cut(out, "\n{tq ")
+	out, _, ok2 := strings.Cut(out, " tq}\n")
+	file, names, ok3 := strings.Cut(out, "\n")
+	if !ok || !ok2 || !ok3 {
+		return probe{}, fmt.Errorf("%s does not run a script: %q", path, cut(out, 200))
+	}
+	p := probe{iniFile: file, names: map[string]bool{}}
+	for name := range strings.FieldsSeq(names) {
+		p.names[name] = true
+	}
+	return p, nil
+}
+
+// ask runs path with args and input in an empty environment and returns what
+// it prints to both sides.
+func ask(ctx context.Context, path, input string, args ...string) (answer, complaints string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = []string{}
+	cmd.Stdin = strings.NewReader(input)
+	cmd.WaitDelay = time.Second
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &limited{buf: &out}, &limited{buf: &errOut}
+	err = cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return "", "", fmt.Errorf("no answer within %s", probeTimeout)
+	case err != nil:
+		return "", "", fmt.Errorf("%w %s", err, cut(strings.TrimSpace(errOut.String()), 200))
+	}
+	return out.String(), errOut.String(), nil
+}
+
+// limited keeps the first 1 MiB and drops the rest.
+type limited struct{ buf *bytes.Buffer }
+
+func (l *limited) Write(p []byte) (int, error) {
+	l.buf.Write(p[:min(len(p), 1<<20-l.buf.Len())])
+	return len(p), nil
+}
+
+// compareVersions compares dotted numbers.
+func compareVersions(a, b string) int {
+	number := func(s string) (n int) {
+		for _, c := range s {
+			n = n*10 + int(c-'0')
+		}
+		return n
+	}
+	return slices.CompareFunc(strings.Split(a, "."), strings.Split(b, "."), func(x, y string) int { return number(x) - number(y) })
+}
+
+// cut shortens s to n bytes.
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n] + "…"
+	}
+	return s
+}

@@ -1,0 +1,139 @@
+package php
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/mevdschee/tqserver/sdk"
+	"github.com/mevdschee/tqserver/sdk/settings"
+)
+
+// Version of the plugin, as Describe tells it.
+const Version = "1"
+
+// plugin implements sdk.Plugin.
+type plugin struct {
+	log *slog.Logger
+
+	mu       sync.Mutex
+	released []string      // endpoint IDs not dealt with yet
+	wake     chan struct{} // says that there are some
+	stopping chan struct{} // closed by the first Stop
+	stopCtx  context.Context
+	done     chan struct{} // closed when Run has returned; nil while it was not called
+}
+
+// New returns the plugin that runs workers of type php. PHP's output goes to
+// log.
+func New(log *slog.Logger) sdk.Plugin {
+	return &plugin{log: log, wake: make(chan struct{}, 1), stopping: make(chan struct{})}
+}
+
+// Describe names the plugin and its settings.
+func (p *plugin) Describe() sdk.Description {
+	schema, err := settings.Schema(Settings{})
+	if err != nil {
+		panic(err) // a mistake in Settings, which a test finds
+	}
+	return sdk.Description{
+		Name:           "php",
+		Version:        Version,
+		Summary:        "Runs PHP scripts by php-cgi.",
+		SettingsSchema: schema,
+	}
+}
+
+// Check returns every problem of the worker's settings. It asks php-cgi for
+// its version and its settings, and starts nothing that stays.
+func (p *plugin) Check(ctx context.Context, w sdk.Worker) []sdk.Problem {
+	_, problems := prepare(ctx, w)
+	return problems
+}
+
+// Run keeps php-cgi running until ctx ends or Stop is called.
+func (p *plugin) Run(ctx context.Context, w sdk.Worker, report func(sdk.State)) error {
+	p.mu.Lock()
+	if p.done != nil {
+		p.mu.Unlock()
+		return errors.New("the plugin runs already")
+	}
+	done := make(chan struct{})
+	p.done = done
+	p.mu.Unlock()
+	defer close(done)
+
+	ready, problems := prepare(ctx, w)
+	if len(problems) > 0 {
+		err := problemError(problems)
+		report(sdk.State{Kind: sdk.Failed, Reason: err.Error()})
+		return err
+	}
+	s, err := newSupervisor(p, ready, w, report)
+	if err != nil {
+		report(sdk.State{Kind: sdk.Failed, Reason: err.Error()})
+		return err
+	}
+	return s.run(ctx)
+}
+
+// Release notes the endpoints; Run ends what served them.
+func (p *plugin) Release(endpointIDs []string) {
+	p.mu.Lock()
+	p.released = append(p.released, endpointIDs...)
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default: // it is woken already
+	}
+}
+
+// takeReleased returns what was released since the last call.
+func (p *plugin) takeReleased() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ids := p.released
+	p.released = nil
+	return ids
+}
+
+// Stop lets the children finish their requests until ctx ends, kills them
+// then, and returns when Run has returned, or a little after ctx's end.
+func (p *plugin) Stop(ctx context.Context) {
+	p.mu.Lock()
+	if p.stopCtx == nil {
+		p.stopCtx = ctx
+		close(p.stopping)
+	}
+	done := p.done
+	p.mu.Unlock()
+	if done == nil {
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// bound returns what bounds the end of everything: Stop's context, or run,
+// which has ended then, when Run's own ended without a Stop.
+func (p *plugin) bound(run context.Context) context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopCtx != nil {
+		return p.stopCtx
+	}
+	return run
+}
+
+// problemError makes one error of problems.
+func problemError(problems []sdk.Problem) error {
+	errs := make([]string, len(problems))
+	for i, p := range problems {
+		errs[i] = strings.TrimPrefix(p.Path+": "+p.Message, ": ")
+	}
+	return errors.New(strings.Join(errs, "; "))
+}

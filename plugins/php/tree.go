@@ -1,0 +1,161 @@
+package php
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/mevdschee/tqserver/sdk"
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
+	"github.com/mevdschee/tqserver/sdk/process"
+)
+
+const (
+	// startTimeout bounds the time from start to ready; big opcache preloads
+	// take seconds.
+	startTimeout = 30 * time.Second
+	// reapTimeout bounds the wait for a parent whose group is gone.
+	reapTimeout = 5 * time.Second
+)
+
+// tree is one php-cgi parent with its children, their socket and their output.
+// Whoever starts it calls end.
+type tree struct {
+	name     string // "php-1": the endpoint's ID
+	socket   string
+	size     int
+	started  time.Time
+	proc     *process.Process
+	group    process.Group
+	out      *output
+	lines    *process.Lines
+	children *children
+}
+
+// command is how a tree is started.
+type command struct {
+	path string
+	args []string
+	env  []string
+	dir  string // the current folder
+	size int    // children
+}
+
+// startTree starts php-cgi on a new socket in folder. It outlives ctx.
+func startTree(ctx context.Context, log *slog.Logger, c command, folder, name string) (*tree, error) {
+	t := &tree{name: name, socket: filepath.Join(folder, name+".sock"), size: c.size, started: time.Now(), out: &output{log: log}}
+	socket, err := listen(t.socket)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = socket.Close() }()
+	w, lines, err := process.LinePipe(t.out.emit)
+	if err != nil {
+		_ = os.Remove(t.socket)
+		return nil, err
+	}
+	defer func() { _ = w.Close() }()
+	t.lines = lines
+	t.proc, err = process.Start(process.Spec{
+		Path: c.path, Args: c.args, Dir: c.dir, Env: append([]string{
+			// One child too: without children a retired one has no successor.
+			"PHP_FCGI_CHILDREN=" + strconv.Itoa(c.size),
+			"PHP_FCGI_MAX_REQUESTS=0",
+		}, c.env...),
+		Stdin: socket, Stdout: w, Stderr: w,
+	})
+	if err != nil {
+		_ = w.Close()
+		lines.Close()
+		_ = os.Remove(t.socket)
+		return nil, err
+	}
+	t.group = t.proc.Group()
+	t.children = watchChildren(ctx, log, t.proc.PID(), t.proc.Done(), c.size)
+	return t, nil
+}
+
+// ready waits until the tree answers and all its children exist.
+func (t *tree) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	asked := make(chan error, 1) // its buffer lets the question end alone
+	go func() { asked <- t.ask(ctx) }()
+	full := t.children.full
+	for asked != nil || full != nil {
+		select {
+		case err := <-asked:
+			if err != nil {
+				return t.failure(fmt.Errorf("php-cgi does not answer: %w", err))
+			}
+			asked = nil
+		case <-full:
+			full = nil
+		case n := <-t.children.crash:
+			if n >= tooManyDeaths {
+				return t.failure(fmt.Errorf("%d children of php-cgi ended at their start", n))
+			}
+		case <-t.proc.Done():
+			return t.failure(errors.New("php-cgi ended at its start"))
+		case <-ctx.Done():
+			return t.failure(fmt.Errorf("php-cgi is not ready: %w", ctx.Err()))
+		}
+	}
+	return nil
+}
+
+// failure adds to err how the parent ended and what it wrote.
+func (t *tree) failure(err error) error {
+	select {
+	case <-t.proc.Done():
+		t.lines.Close() // all that was written is read then
+		if perr := t.proc.Err(); perr != nil {
+			err = fmt.Errorf("%w (%w)", err, perr)
+		}
+	default:
+	}
+	return fmt.Errorf("%w%s", err, t.out.tail())
+}
+
+// ask sends FCGI_GET_VALUES over the socket: a child answers it between
+// requests.
+func (t *tree) ask(ctx context.Context) error {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "unix", t.socket)
+	if err != nil {
+		return err
+	}
+	c := fastcgi.NewConn(nc, fastcgi.ConnOptions{})
+	defer func() { _ = c.Close() }()
+	_, err = c.GetValues(ctx)
+	return err
+}
+
+// endpoint is what the pool is lent.
+func (t *tree) endpoint() sdk.Endpoint {
+	return sdk.Endpoint{ID: t.name, Network: "unix", Address: t.socket, MaxConcurrent: t.size, ProcessGroups: []int{t.group.ID}}
+}
+
+// end ends the group: it may finish what runs until ctx ends, then it is
+// killed. Nothing of the tree is left afterwards, the socket included. The
+// error says what did not go in order.
+func (t *tree) end(ctx context.Context) error {
+	t.children.stop() // from here on their end is no news
+	err := t.group.End(ctx)
+	timer := time.NewTimer(reapTimeout)
+	defer timer.Stop()
+	select {
+	case <-t.proc.Done():
+	case <-timer.C:
+		err = errors.Join(err, fmt.Errorf("php-cgi %d does not end after SIGKILL", t.proc.PID()))
+	}
+	t.lines.Close()
+	_ = os.Remove(t.socket)
+	return err
+}
