@@ -90,6 +90,10 @@ type Front interface {
 // cannot see: constructors do not fail for them, so that all are told at once.
 type Check func(ctx context.Context, deep bool) error
 
+// Drain takes no new requests and returns when the running ones have ended or
+// ctx has; it is called when all fronts have stopped.
+type Drain func(ctx context.Context) error
+
 // Failed tells the server that a part cannot go on.
 type Failed func(error)
 

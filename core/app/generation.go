@@ -40,6 +40,7 @@ type generation struct {
 type parts struct {
 	fx.In
 	Fronts []api.Front `group:"fronts"`
+	Drains []api.Drain `group:"drains"`
 	Checks []api.Check `group:"checks"`
 }
 
@@ -113,15 +114,24 @@ func (g *generation) start(ctx context.Context) error {
 func (g *generation) stop(ctx context.Context) error {
 	draining, cancel := context.WithTimeout(ctx, g.config.DrainTimeout)
 	defer cancel()
-	errs := make([]error, len(g.parts.Fronts)+1)
-	var fronts sync.WaitGroup
-	for i, front := range g.parts.Fronts {
-		fronts.Go(func() { errs[i] = front.Stop(draining) })
+	fronts := make([]api.Drain, 0, len(g.parts.Fronts))
+	for _, front := range g.parts.Fronts {
+		fronts = append(fronts, front.Stop)
 	}
-	fronts.Wait()
 	// The workers' processes must end even when the drain used up its time.
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopReserve)
+	err := errors.Join(all(draining, fronts), all(draining, g.parts.Drains))
+	ending, cancel := context.WithTimeout(ctx, stopReserve)
 	defer cancel()
-	errs[len(errs)-1] = g.app.Stop(ending)
+	return errors.Join(err, g.app.Stop(ending))
+}
+
+// all drains at once and joins the errors in order.
+func all(ctx context.Context, drains []api.Drain) error {
+	errs := make([]error, len(drains))
+	var running sync.WaitGroup
+	for i, drain := range drains {
+		running.Go(func() { errs[i] = drain(ctx) })
+	}
+	running.Wait()
 	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/conf"
@@ -111,15 +112,27 @@ func (b *Backend) Start(ctx context.Context) error {
 	})
 }
 
-// Stop waits for the running requests until ctx ends, then ends the plugins
-// and all their processes.
+// Drain lets the scripts that still run finish until ctx ends.
+func (b *Backend) Drain(ctx context.Context) error {
+	return b.each(func(h *hosted) error { return h.pool.stop(ctx) })
+}
+
+// killGrace is what a process gets whose requests have had their time.
+const killGrace = 500 * time.Millisecond
+
+// Stop ends the plugins and all their processes; those that are still busy
+// have been drained for as long as they may.
 func (b *Backend) Stop(ctx context.Context) error {
 	return b.each(func(h *hosted) error {
-		err := h.pool.stop(ctx)
-		if h.running != nil {
-			err = errors.Join(err, h.running.Stop(ctx))
+		if h.running == nil {
+			return nil
 		}
-		return err
+		if !h.pool.idle() {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, killGrace)
+			defer cancel()
+		}
+		return h.running.Stop(ctx)
 	})
 }
 

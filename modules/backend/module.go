@@ -19,6 +19,7 @@ func Module() module.Descriptor {
 			fx.Provide(Section.Decode, fx.Private),
 			fx.Provide(provide, (*Backend).Workers),
 			fx.Provide(fx.Annotate(func(b *Backend) api.Check { return b.Check }, fx.ResultTags(`group:"checks"`))),
+			fx.Provide(fx.Annotate(func(b *Backend) api.Drain { return b.Drain }, fx.ResultTags(`group:"drains"`))),
 		),
 	}
 }

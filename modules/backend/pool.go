@@ -364,6 +364,13 @@ func (p *pool) stop(ctx context.Context) error {
 	}
 }
 
+// idle says whether no connection is open.
+func (p *pool) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open == 0
+}
+
 // checkDrained closes drained once. Callers hold mu.
 func (p *pool) checkDrained() {
 	if !p.stopped || p.open > 0 {

@@ -18,6 +18,7 @@ type listener struct {
 	places chan struct{}
 	closed chan struct{}
 	once   sync.Once
+	silent sync.Map // *timedConn that have sent nothing yet
 }
 
 func newListener(l net.Listener, most int, write time.Duration) *listener {
@@ -35,7 +36,20 @@ func (l *listener) Accept() (net.Conn, error) {
 		<-l.places
 		return nil, err
 	}
-	return &timedConn{Conn: c, write: l.write, leave: sync.OnceFunc(func() { <-l.places })}, nil
+	t := &timedConn{Conn: c, write: l.write}
+	t.spoke = sync.OnceFunc(func() { l.silent.Delete(t) })
+	t.leave = sync.OnceFunc(func() { <-l.places })
+	l.silent.Store(t, true)
+	return t, nil
+}
+
+// closeSilent closes the connections that carry no request yet, as a browser's
+// preconnect: http.Server.Shutdown would wait 5 s for one.
+func (l *listener) closeSilent() {
+	l.silent.Range(func(c, _ any) bool {
+		_ = c.(*timedConn).Close() //nolint:errcheck,forcetypeassert // nothing else is stored
+		return true
+	})
 }
 
 func (l *listener) Close() error {
@@ -46,11 +60,23 @@ func (l *listener) Close() error {
 type timedConn struct {
 	net.Conn
 	write time.Duration
-	leave func()
+	spoke func() // at the first bytes from the client
+	leave func() // gives the place back
+	heard bool
+}
+
+func (c *timedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.heard && n > 0 {
+		c.heard = true
+		c.spoke()
+	}
+	return n, err
 }
 
 func (c *timedConn) Close() error {
 	err := c.Conn.Close()
+	c.spoke()
 	c.leave()
 	return err
 }

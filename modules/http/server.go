@@ -52,6 +52,7 @@ func (s *Server) Start(context.Context) error {
 	for _, l := range listeners {
 		s.log.Info("serving HTTP", "address", l.Addr().String())
 		limited := newListener(l, s.cfg.MaxConnections, s.cfg.WriteTimeout)
+		s.server.RegisterOnShutdown(limited.closeSilent)
 		s.serving.Go(func() {
 			if err := s.server.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
 				s.failed(fmt.Errorf("http: serving %s: %w", l.Addr(), err))

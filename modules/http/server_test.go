@@ -26,6 +26,12 @@ func (f fakeRouter) ForWorker(string) (http.Handler, error) { return f, nil }
 // start serves handler on a free port and returns its address.
 func start(t *testing.T, cfg Config, handler http.HandlerFunc) string {
 	t.Helper()
+	address, _ := startServer(t, cfg, handler)
+	return address
+}
+
+func startServer(t *testing.T, cfg Config, handler http.HandlerFunc) (string, *Server) {
+	t.Helper()
 	var address string
 	cfg.Listen = []string{"127.0.0.1:0"}
 	s := New(cfg, fakeRouter{handler}, func(_, a string, _ fs.FileMode) (net.Listener, error) {
@@ -47,7 +53,7 @@ func start(t *testing.T, cfg Config, handler http.HandlerFunc) string {
 			}
 		}
 	})
-	return address
+	return address, s
 }
 
 // say sends raw text and returns the first line of what comes back, or the
@@ -222,6 +228,25 @@ func TestStopLetsARunningRequestFinish(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// A browser connects ahead of its first request; a stop does not wait for it.
+func TestStopDoesNotWaitForAConnectionWithoutRequest(t *testing.T) {
+	address, server := startServer(t, DefaultConfig(), readAll)
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// It is accepted when another one after it was served.
+	if got := say(t, address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); got != "HTTP/1.1 200 OK" {
+		t.Fatal(got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // net/http would wait 5 s
+	defer cancel()
+	if err := server.Stop(ctx); err != nil {
 		t.Error(err)
 	}
 }

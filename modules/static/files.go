@@ -51,6 +51,9 @@ func (s *Files) ServeFile(w http.ResponseWriter, r *http.Request, name string) {
 		h.Set("Cache-Control", s.cacheControl)
 	}
 	// f itself goes in, so that net/http can use sendfile.
+	if units := r.Header.Get("Range"); units != "" && !strings.HasPrefix(units, "bytes=") {
+		r.Header.Del("Range") // another unit is ignored (RFC 9110, section 14.2)
+	}
 	http.ServeContent(w, r, "", time.Unix(info.Mtim.Unix()), f)
 }
 
