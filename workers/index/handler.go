@@ -1,0 +1,114 @@
+package main
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed page.html
+var pageText string
+
+// formMemory bounds what of a posted form is kept in memory; files above it go
+// to temporary files.
+const formMemory = 1 << 20
+
+// newHandler serves the pages of the sample.
+func newHandler() http.Handler {
+	page := template.Must(template.New("page").Parse(pageText))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { show(w, r, page, nil) })
+	mux.HandleFunc("POST /form", func(w http.ResponseWriter, r *http.Request) { form(w, r, page) })
+	mux.HandleFunc("GET /stream", stream)
+	mux.HandleFunc("/echo", echo)
+	return mux
+}
+
+// pair is a line of a table.
+type pair struct{ Name, Value string }
+
+// show answers with the request as the worker sees it.
+func show(w http.ResponseWriter, r *http.Request, page *template.Template, posted []pair) {
+	got := []pair{
+		{"Method", r.Method}, {"URL", r.URL.String()}, {"Protocol", r.Proto},
+		{"Host", r.Host}, {"Client", r.RemoteAddr}, {"TLS", strconv.FormatBool(r.TLS != nil)},
+	}
+	var headers []pair
+	for name, values := range r.Header {
+		headers = append(headers, pair{name, strings.Join(values, ", ")})
+	}
+	slices.SortFunc(headers, func(a, b pair) int { return strings.Compare(a.Name, b.Name) })
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	// An error means that the client left: there is nobody to tell.
+	_ = page.Execute(w, map[string][]pair{"Got": got, "Headers": headers, "Posted": posted})
+}
+
+// form shows what was posted, urlencoded or multipart.
+func form(w http.ResponseWriter, r *http.Request, page *template.Template) {
+	if err := r.ParseMultipartForm(formMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+		http.Error(w, "the form cannot be read: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	var posted []pair
+	for name, values := range r.PostForm {
+		for _, value := range values {
+			posted = append(posted, pair{name, value})
+		}
+	}
+	if r.MultipartForm != nil {
+		defer func() { _ = r.MultipartForm.RemoveAll() }()
+		for name, files := range r.MultipartForm.File {
+			for _, f := range files {
+				posted = append(posted, pair{name, fmt.Sprintf("file %s, %d bytes", f.Filename, f.Size)})
+			}
+		}
+	}
+	slices.SortFunc(posted, func(a, b pair) int { return strings.Compare(a.Name, b.Name) })
+	show(w, r, page, posted)
+}
+
+// streamMost bounds the lines of one stream.
+const streamMost = 100
+
+// stream sends a line every 200 ms, each at once: ?n=5 lines.
+func stream(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(r.URL.Query().Get("n"))
+	if err != nil || n < 1 {
+		n = 5
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	control := http.NewResponseController(w)
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	for i := range min(n, streamMost) {
+		fmt.Fprintf(w, "line %d at %s\n", i+1, time.Now().Format(time.RFC3339Nano))
+		if err := control.Flush(); err != nil {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-r.Context().Done(): // the client left
+			return
+		}
+	}
+}
+
+// echo answers with length and checksum of the body, which it never holds whole.
+func echo(w http.ResponseWriter, r *http.Request) {
+	sum := sha256.New()
+	n, err := io.Copy(sum, r.Body)
+	if err != nil {
+		http.Error(w, "the body cannot be read: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "%d bytes, sha256 %x\n", n, sum.Sum(nil))
+}
