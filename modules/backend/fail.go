@@ -36,11 +36,19 @@ func (f failure) report(r *http.Request, log *slog.Logger, attrs ...slog.Attr) {
 	log.LogAttrs(r.Context(), f.level, f.what, attrs...)
 }
 
+// scriptUnknown is what PHP-FPM says of a missing script, and what people look
+// for in a web server's log.
+const scriptUnknown = "Primary script unknown"
+
 // answer sends the status to the client; the reason stays in the log, but for
 // the web server's own error log, which gets it on FCGI_STDERR.
 func (f failure) answer(w http.ResponseWriter, r *http.Request, retryAfter time.Duration) {
 	if fcgi := api.FastCGIFrom(r.Context()); fcgi != nil && fcgi.Stderr != nil {
-		_, _ = fcgi.Stderr.Write([]byte(f.what + "\n"))
+		what := f.what
+		if f.status == http.StatusNotFound && what != scriptUnknown {
+			what = scriptUnknown + ": " + what
+		}
+		_, _ = fcgi.Stderr.Write([]byte(what + "\n"))
 	}
 	if f.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(retryAfter/time.Second))))
