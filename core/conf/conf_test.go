@@ -56,8 +56,10 @@ func webDefaults() webConfig {
 	}
 }
 
-func web() conf.Section[webConfig]      { return conf.NewSection("web", webDefaults) }
-func static() conf.Section[emptyConfig] { return conf.NewSection("static", func() emptyConfig { return emptyConfig{} }) }
+func web() conf.Section[webConfig] { return conf.NewSection("web", webDefaults) }
+func static() conf.Section[emptyConfig] {
+	return conf.NewSection("static", func() emptyConfig { return emptyConfig{} })
+}
 
 func write(t *testing.T, text string) string {
 	t.Helper()
@@ -274,6 +276,8 @@ func TestValuesOutsideOfFiles(t *testing.T) {
 		{"an empty key", conf.Options{Sets: []string{"=1"}}, "--set : is not the name of a setting"},
 		{"an empty level", conf.Options{Sets: []string{"web..x=1"}}, "--set web..x: is not the name of a setting"},
 		{"an entry of a list", conf.Options{Sets: []string{"web.listen[0]=1"}}, "--set web.listen[0]: is not the name of a setting"},
+		{"one underscore", conf.Options{Environ: []string{"TQSERVER_WEB_LISTEN=a"}}, `web_listen: unknown section "web_listen"; known are web; two underscores separate section and key: TQSERVER_HTTP__LISTEN`},
+		{"Kubernetes", conf.Options{Environ: []string{"TQSERVER_PORT=tcp://10.0.0.1:80"}}, `unknown section "port"; known are web; Kubernetes sets this variable for a Service named tqserver: say enableServiceLinks: false`},
 		{"three underscores", conf.Options{Environ: []string{"TQSERVER_WEB___X=1"}}, "TQSERVER_WEB___X: is not the name of a setting"},
 		{"nothing after the prefix", conf.Options{Environ: []string{"TQSERVER_=1"}}, "TQSERVER_: is not the name of a setting"},
 		{"too deep", conf.Options{Sets: []string{strings.Repeat("a.", 40) + "b=1"}}, "is nested too deeply"},

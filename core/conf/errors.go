@@ -53,11 +53,18 @@ func (p Problem) String() string {
 // Errors is every problem found, in the order of the files' lines.
 type Errors struct{ Problems []Problem }
 
-// Error prints every problem on a line of its own.
+// maxPrinted bounds the text of an error; a file of garbage has no end of problems.
+const maxPrinted = 200
+
+// Error prints every problem on a line of its own; of more than 200, the number
+// of the rest.
 func (e *Errors) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		lines[i] = p.String()
+	var lines []string
+	for _, p := range e.Problems[:min(len(e.Problems), maxPrinted)] {
+		lines = append(lines, p.String())
+	}
+	if more := len(e.Problems) - maxPrinted; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more problems", more))
 	}
 	return strings.Join(lines, "\n")
 }

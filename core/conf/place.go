@@ -18,7 +18,7 @@ func newPlace(origin Origin) *place {
 	return &place{origin: origin, below: map[string]*place{}}
 }
 
-// merge lays over over p: a leaf replaces, a branch keeps the origin of the
+// merge lays a later layer over p: a leaf replaces, a branch keeps the origin of the
 // first layer that has it.
 func (p *place) merge(over *place) {
 	for key, o := range over.below {

@@ -110,10 +110,23 @@ func (t *Tree) Check(specs ...Spec) error {
 		if !slices.Contains(known, key) {
 			path := settings.Join("", key)
 			problems = slices.DeleteFunc(problems, func(p Problem) bool { return p.Path == path && p.Message == notGroup })
-			problems = append(problems, Problem{t.places.find(path), path, settings.Unknown("section", key, known)})
+			origin := t.places.find(path)
+			problems = append(problems, Problem{origin, path, settings.Unknown("section", key, known) + hint(origin)})
 		}
 	}
 	return Err(problems)
+}
+
+// hint explains an unknown section that comes from a variable without levels.
+func hint(origin Origin) string {
+	name, ok := strings.CutPrefix(origin.Name, envPrefix)
+	switch {
+	case !ok || strings.Contains(name, "__"):
+		return ""
+	case strings.HasPrefix(name, "SERVICE_") || name == "PORT" || strings.HasPrefix(name, "PORT_"):
+		return "; Kubernetes sets this variable for a Service named tqserver: say enableServiceLinks: false"
+	}
+	return "; two underscores separate section and key: " + envPrefix + "HTTP__LISTEN"
 }
 
 // decode fills into from the section and returns all its problems.

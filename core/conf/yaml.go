@@ -48,7 +48,7 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.Unwrap(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
 	if err != nil {
 		return nil, err
@@ -154,9 +154,9 @@ func (d *document) value(n *yaml.Node, p *place, path string, depth int) (any, b
 		return d.mapping(n, p, path, depth)
 	case yaml.SequenceNode:
 		return d.list(n, p, path, depth)
+	default:
+		return d.scalar(n, p, path)
 	}
-	p.leaf = true
-	return d.scalar(n, p, path)
 }
 
 func (d *document) list(n *yaml.Node, p *place, path string, depth int) (any, bool) {
@@ -180,6 +180,7 @@ func (d *document) at(n *yaml.Node) Origin {
 }
 
 func (d *document) scalar(n *yaml.Node, p *place, path string) (any, bool) {
+	p.leaf = true
 	switch n.ShortTag() {
 	case "!!str", "!!timestamp":
 		return n.Value, true
@@ -237,6 +238,7 @@ func kindOf(n *yaml.Node) string {
 		return "a group of settings"
 	case yaml.AliasNode:
 		return "an alias"
+	default:
 	}
 	switch n.ShortTag() {
 	case "!!int", "!!float":

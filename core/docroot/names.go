@@ -6,7 +6,7 @@ import "strings"
 // when it looks like PHP source or like settings with passwords in them, in
 // any case, also behind the suffixes that editors, patch tools and people in a
 // hurry leave: wp-config.php~, config.php.bak, db.inc.old, settings.PHP.
-// README.md of modules/backend lists the rules for users.
+// docs/guide/workers.md tells users.
 func (r *Root) showable(name string) bool {
 	name = name[strings.LastIndexByte(name, '/')+1:]
 	if r.script(name) {

@@ -29,12 +29,12 @@ type Set struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
-	open map[string]*shared
+	open map[*shared]struct{}
 }
 
 // NewSet returns an empty set. Failures to accept are logged to log.
 func NewSet(log *slog.Logger) *Set {
-	return &Set{log: log, open: map[string]*shared{}}
+	return &Set{log: log, open: map[*shared]struct{}{}}
 }
 
 // Listen opens address, "host:port" or "unix:path", or returns another handle on
@@ -42,7 +42,11 @@ func NewSet(log *slog.Logger) *Set {
 // for now. Handles of one address share its connections: that two parts of one
 // configuration do not ask for the same address is for the caller to see to.
 //
-// The file of a dead unix socket is replaced; a live one, and a path that is no
+// Port 0 opens a socket on a port that the kernel chooses, another one each time;
+// the address of its handle is what shares it.
+//
+// The file of a dead unix socket is replaced, one that was removed by hand is made
+// anew; a live one, and a path that is no
 // socket, is an error. Listen waits at most a few seconds.
 func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 	if o.Mode == 0 {
@@ -54,7 +58,7 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sock, ok := s.open[key]; ok && !anyPort(address) {
+	if sock := s.find(key); sock != nil && !anyPort(address) {
 		if sock.file != nil {
 			if err := sock.file.chmod(o.Mode); err != nil {
 				return nil, fmt.Errorf("listen on %s: %w", address, err)
@@ -76,8 +80,19 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 		key = listener.Addr().String()
 	}
 	sock := newShared(s, key, address, listener, file)
-	s.open[key] = sock
+	s.open[sock] = struct{}{}
 	return sock.handle(), nil
+}
+
+// find returns the open socket of key, nil if there is none; one whose file
+// somebody has removed is reached by nobody, and does not count.
+func (s *Set) find(key string) *shared {
+	for sock := range s.open {
+		if sock.key == key && (sock.file == nil || sock.file.isOurs()) {
+			return sock
+		}
+	}
+	return nil
 }
 
 // Addresses returns how many sockets are open, for tests and status pages.
@@ -91,7 +106,7 @@ func (s *Set) Addresses() int {
 func (s *Set) Close() error {
 	s.mu.Lock()
 	var handles []*handle
-	for _, sock := range s.open {
+	for sock := range s.open {
 		for h := range sock.handles {
 			handles = append(handles, h)
 		}

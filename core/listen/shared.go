@@ -86,7 +86,7 @@ func (s *shared) loop() {
 
 // close ends the socket; set.mu is held, so that nobody opens it anew meanwhile.
 func (s *shared) close() error {
-	delete(s.set.open, s.key)
+	delete(s.set.open, s)
 	var errs []error
 	if s.file != nil {
 		// First the file: who finds none of it will not take it for stale.

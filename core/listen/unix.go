@@ -74,7 +74,8 @@ func listenUnix(path string, mode fs.FileMode) (net.Listener, *socketFile, error
 
 // chmod gives the file the mode if it has another.
 func (f *socketFile) chmod(mode fs.FileMode) error {
-	if info, err := f.ours(); err != nil || info.Mode().Perm() == mode.Perm() {
+	info, err := os.Lstat(f.path)
+	if err != nil || info.Mode().Perm() == mode.Perm() {
 		return err
 	}
 	return os.Chmod(f.path, mode.Perm())
@@ -82,21 +83,16 @@ func (f *socketFile) chmod(mode fs.FileMode) error {
 
 // remove removes the file, unless it has gone or been replaced.
 func (f *socketFile) remove() error {
-	if _, err := f.ours(); err != nil {
-		return nil //nolint:nilerr // what is there now is somebody else's
+	if !f.isOurs() {
+		return nil
 	}
 	return os.Remove(f.path)
 }
 
-func (f *socketFile) ours() (fs.FileInfo, error) {
+// isOurs says that the path still leads to the socket.
+func (f *socketFile) isOurs() bool {
 	info, err := os.Lstat(f.path)
-	if err != nil {
-		return nil, err
-	}
-	if !os.SameFile(info, f.info) {
-		return nil, fmt.Errorf("%s was replaced by somebody else", f.path)
-	}
-	return info, nil
+	return err == nil && os.SameFile(info, f.info)
 }
 
 // lockFolder keeps a second start out while a path in folder changes hands. The

@@ -14,8 +14,10 @@ import (
 func TestMissingNeedIsTold(t *testing.T) {
 	type none struct{}
 	describe := func(id string, needs ...string) Descriptor {
-		return Descriptor{ID: id, Summary: "Is " + id + ".", Needs: needs, Options: fx.Options(),
-			Section: conf.NewSection(id, func() none { return none{} })}
+		return Descriptor{
+			ID: id, Summary: "Is " + id + ".", Needs: needs, Options: fx.Options(),
+			Section: conf.NewSection(id, func() none { return none{} }),
+		}
 	}
 	all := []Descriptor{describe("front", "middle"), describe("middle", "back"), describe("back")}
 	for _, c := range []struct{ config, want string }{

@@ -112,8 +112,9 @@ func (a *Async) run() {
 				notice := a.notice(lost)
 				batch, noticed = append(batch, notice...), len(notice)
 			}
+			lead := 0
 			if torn { // one event is one line, even after a write that failed half way
-				batch = append([]byte{'\n'}, batch...)
+				batch, lead = append([]byte{'\n'}, batch...), 1
 			}
 			n, err := a.w.Write(batch)
 			if err == nil {
@@ -123,7 +124,7 @@ func (a *Async) run() {
 			if n > 0 {
 				torn = batch[n-1] != '\n'
 			}
-			a.account(batch[n:max(n, len(batch)-noticed)], lost, n == len(batch))
+			a.account(batch[max(n, lead):max(n, len(batch)-noticed)], lost, n == len(batch))
 			if err != nil {
 				// Try again with the next line, not at once: the disk may be full.
 				if closing {

@@ -29,7 +29,7 @@ func DefaultConfig() Config { return Config{Level: "info", Format: "text"} }
 func New(cfg Config, w io.Writer) (*slog.Logger, *Async) {
 	async := newAsync(w, bufferSize, func(lost uint64) []byte {
 		var line bytes.Buffer
-		logger := slog.New(handler(cfg, &line))
+		logger := slog.New(handler(Config{Level: "warn", Format: cfg.Format}, &line)) // said at every level
 		logger.Warn("log lines were dropped because the log could not be written fast enough", "lines", lost)
 		return line.Bytes()
 	})
@@ -42,18 +42,19 @@ func handler(cfg Config, w io.Writer) slog.Handler {
 		level = slog.LevelInfo
 	}
 	options := &slog.HandlerOptions{Level: level}
+	w = escaper{w}
 	if cfg.Format == "json" {
-		return slog.NewJSONHandler(jsonEscaper{w}, options)
+		return slog.NewJSONHandler(w, options)
 	}
 	return slog.NewTextHandler(w, options)
 }
 
-// jsonEscaper writes as \uXXXX what slog's JSON leaves bare and a terminal obeys:
-// DEL, the C1 controls and the marks that change the direction of text. The text
-// handler quotes all these by itself.
-type jsonEscaper struct{ w io.Writer }
+// escaper writes as \uXXXX what slog leaves bare and a terminal obeys: DEL (both
+// handlers, Go 1.26), the C1 controls and the marks that change the direction of
+// text (JSON). All other control characters slog escapes.
+type escaper struct{ w io.Writer }
 
-func (e jsonEscaper) Write(line []byte) (int, error) {
+func (e escaper) Write(line []byte) (int, error) {
 	if bytes.IndexFunc(line, hidden) < 0 {
 		return e.w.Write(line)
 	}

@@ -3,6 +3,7 @@ package settings_test
 import (
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -196,7 +197,7 @@ func TestDecodeProblems(t *testing.T) {
 			`pool: is unlucky`,
 			`rules[0].name: is required`,
 		}},
-		{"long values are cut", map[string]any{"body": string(make([]byte, 300))}, []string{"body: \"" + repeat(`\x00`, 60) + "…\" is not a size; write a whole number with a unit: 64MiB, 512kB"}},
+		{"long values are cut", map[string]any{"body": string(make([]byte, 300))}, []string{"body: \"" + strings.Repeat(`\x00`, 60) + "…\" is not a size; write a whole number with a unit: 64MiB, 512kB"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -210,14 +211,6 @@ func TestDecodeProblems(t *testing.T) {
 			}
 		})
 	}
-}
-
-func repeat(s string, n int) string {
-	out := ""
-	for range n {
-		out += s
-	}
-	return out
 }
 
 // What could not be read keeps its default, and the defaults of one call are

@@ -1,9 +1,10 @@
 package settings
 
 import (
-	"fmt"
+	"encoding"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // field is a struct field that is a setting.
@@ -49,7 +50,7 @@ const (
 
 // shapeOf is the one place that knows which types can be settings.
 func shapeOf(t reflect.Type) shape {
-	if t == durationType || (t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType)) {
+	if t == reflect.TypeFor[time.Duration]() || (t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())) {
 		return textual
 	}
 	switch t.Kind() {
@@ -70,6 +71,7 @@ func shapeOf(t reflect.Type) shape {
 		return group
 	case reflect.Pointer:
 		return pointer
+	default:
 	}
 	return unsupported
 }
@@ -106,6 +108,7 @@ func listFields(path string, v reflect.Value) []Field {
 				under += "[]"
 			case mapping:
 				under += ".*"
+			default:
 			}
 			if elem.Kind() == reflect.Pointer && !elem.IsNil() {
 				elem = elem.Elem()
@@ -127,11 +130,11 @@ func typeName(t reflect.Type, enum []string) string {
 	switch shapeOf(t) {
 	case textual:
 		switch t {
-		case durationType:
+		case reflect.TypeFor[time.Duration]():
 			return "duration"
-		case bytesType:
+		case reflect.TypeFor[Bytes]():
 			return "size"
-		case modeType:
+		case reflect.TypeFor[FileMode]():
 			return "file mode"
 		}
 		return "string"
@@ -145,6 +148,7 @@ func typeName(t reflect.Type, enum []string) string {
 		return "group"
 	case integer:
 		return "int"
+	default:
+		return t.Kind().String()
 	}
-	return fmt.Sprint(t.Kind())
 }

@@ -13,13 +13,7 @@ import (
 	"time"
 )
 
-var (
-	durationType = reflect.TypeFor[time.Duration]()
-	bytesType    = reflect.TypeFor[Bytes]()
-	modeType     = reflect.TypeFor[FileMode]()
-	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
-	plainInt     = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
-)
+var plainInt = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
 // numberText returns what the user wrote for a number. A json.Number carries
 // it; YAML's 0660 comes as json.Number("0660").
@@ -83,13 +77,13 @@ func setText(src any, dst reflect.Value) error {
 		return errors.New("is not what belongs here; write it as text")
 	}
 	switch dst.Type() {
-	case durationType:
+	case reflect.TypeFor[time.Duration]():
 		d, err := parseDuration(text + number)
 		if err == nil {
 			dst.SetInt(int64(d))
 		}
 		return err
-	case bytesType:
+	case reflect.TypeFor[Bytes]():
 		text += strings.ReplaceAll(number, "_", "")
 	default:
 		if isNumber {

@@ -67,17 +67,18 @@ func schemaOf(v reflect.Value, enum []string) *jsonschema.Schema {
 			s.Properties.Set(f.name, member)
 		}
 		return s
+	default:
+		return &jsonschema.Schema{}
 	}
-	return &jsonschema.Schema{}
 }
 
 func textSchema(t reflect.Type) *jsonschema.Schema {
 	switch t {
-	case durationType:
+	case reflect.TypeFor[time.Duration]():
 		return orZero(`^(0+|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$`)
-	case bytesType:
+	case reflect.TypeFor[Bytes]():
 		return orZero(`^(0+|[0-9]+ ?(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB))$`)
-	case modeType:
+	case reflect.TypeFor[FileMode]():
 		return &jsonschema.Schema{Type: "string", Pattern: modePattern.String()}
 	}
 	return &jsonschema.Schema{Type: "string"}
@@ -92,10 +93,10 @@ func orZero(pattern string) *jsonschema.Schema {
 func defaultValue(v reflect.Value) any {
 	switch shapeOf(v.Type()) {
 	case textual:
-		if d, ok := v.Interface().(time.Duration); ok {
+		if d, ok := reflect.TypeAssert[time.Duration](v); ok {
 			return durationText(d)
 		}
-		if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		if m, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok {
 			if text, err := m.MarshalText(); err == nil {
 				return string(text)
 			}
@@ -121,6 +122,7 @@ func defaultValue(v reflect.Value) any {
 		if !v.IsNil() {
 			return defaultValue(v.Elem())
 		}
+	default:
 	}
 	return nil
 }
@@ -163,7 +165,7 @@ func defaultText(v reflect.Value) string {
 	case nil:
 		return ""
 	case string:
-		if shapeOf(v.Type()) == textual && v.Type() != modeType {
+		if shapeOf(v.Type()) == textual && v.Type() != reflect.TypeFor[FileMode]() {
 			return value
 		}
 		return strconv.Quote(value)

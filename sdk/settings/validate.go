@@ -19,7 +19,7 @@ func validate(path string, v reflect.Value) []Problem {
 	case group:
 		target := reflect.New(v.Type())
 		target.Elem().Set(v)
-		if validator, ok := target.Interface().(Validator); ok {
+		if validator, ok := reflect.TypeAssert[Validator](target); ok {
 			for _, p := range validator.Validate() {
 				all = append(all, Problem{Path: Under(path, p.Path), Message: p.Message})
 			}
@@ -39,6 +39,7 @@ func validate(path string, v reflect.Value) []Problem {
 		if !v.IsNil() {
 			all = validate(path, v.Elem())
 		}
+	default:
 	}
 	return all
 }
@@ -97,8 +98,7 @@ func checkType(path string, t reflect.Type, seen map[reflect.Type]bool) []Proble
 		add(path, "%s has a Validate method of the wrong type %s", t, m.Type)
 	}
 	names := map[string]bool{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, doc := f.Tag.Get("conf"), f.Tag.Get("doc")
 		switch at := Join(path, f.Name); {
 		case !f.IsExported() && name == "", name == "-":
