@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io/fs"
 	"log/slog"
 	"net"
 	"testing"
@@ -34,7 +33,7 @@ func validate(modules []module.Descriptor) error {
 			func() api.Plugins { return nil },
 			func() api.Failed { return nil },
 			func() api.Listen {
-				return func(string, string, fs.FileMode) (net.Listener, error) { return nil, nil } //nolint:nilnil // never called
+				return func(string, string, api.SocketFile) (net.Listener, error) { return nil, nil } //nolint:nilnil // never called
 			},
 		),
 		fx.Invoke(func(consumed) {}),

@@ -70,9 +70,16 @@ func FastCGIFrom(ctx context.Context) *FastCGI {
 }
 
 // Listen opens an address, "host:port" or "unix:path", for the setting named
-// (two settings cannot have one address); mode is a unix socket's. The socket
-// may outlive the listener: closing gives it back.
-type Listen func(setting, address string, mode fs.FileMode) (net.Listener, error)
+// (two settings cannot have one address). The socket may outlive the listener:
+// closing gives it back.
+type Listen func(setting, address string, file SocketFile) (net.Listener, error)
+
+// SocketFile says who may connect to a unix socket.
+type SocketFile struct {
+	Mode fs.FileMode
+	// Group by name; empty means the server's own.
+	Group string
+}
 
 // Front takes requests from outside. All fronts start after the workers and
 // stop before them, together.

@@ -2,12 +2,12 @@ package app
 
 import (
 	"fmt"
-	"io/fs"
 	"net"
 	"path/filepath"
 	"strings"
 	"sync"
 
+	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/listen"
 )
 
@@ -20,11 +20,11 @@ type addresses struct {
 	taken map[string]string // address to setting
 }
 
-func (a *addresses) listen(setting, address string, mode fs.FileMode) (net.Listener, error) {
+func (a *addresses) listen(setting, address string, file api.SocketFile) (net.Listener, error) {
 	if err := a.take(setting, address); err != nil {
 		return nil, err
 	}
-	l, err := a.set.Listen(address, listen.Options{Mode: mode})
+	l, err := a.set.Listen(address, listen.Options{Mode: file.Mode, Group: file.Group})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", setting, err)
 	}

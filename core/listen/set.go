@@ -21,6 +21,8 @@ const DefaultMode fs.FileMode = 0o660
 type Options struct {
 	// Mode of a unix socket's file; 0 means DefaultMode. It is not used for TCP.
 	Mode fs.FileMode
+	// Group the file belongs to, by name; empty leaves it the process's own.
+	Group string
 }
 
 // Set is the listening sockets that are open, by address. Its methods may be
@@ -60,7 +62,7 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 	}
 	if sock := s.find(key); sock != nil && !anyPort(address) {
 		if sock.file != nil {
-			if err := sock.file.chmod(o.Mode); err != nil {
+			if err := sock.file.grant(o); err != nil {
 				return nil, fmt.Errorf("listen on %s: %w", address, err)
 			}
 		}
@@ -69,7 +71,7 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 	var listener net.Listener
 	var file *socketFile
 	if isUnix {
-		listener, file, err = listenUnix(path, o.Mode)
+		listener, file, err = listenUnix(path, o)
 	} else {
 		listener, err = listenTCP(address)
 	}

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -30,7 +32,7 @@ type socketFile struct {
 
 // listenUnix binds path, with mode from the first moment on which anybody can
 // connect.
-func listenUnix(path string, mode fs.FileMode) (net.Listener, *socketFile, error) {
+func listenUnix(path string, o Options) (net.Listener, *socketFile, error) {
 	if len(path) > maxPath {
 		return nil, nil, fmt.Errorf("the path has %d bytes, a unix socket's may have %d", len(path), maxPath)
 	}
@@ -52,7 +54,7 @@ func listenUnix(path string, mode fs.FileMode) (net.Listener, *socketFile, error
 	// then would leave a moment for anyone, and the umask is the whole process's.
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var chmodErr error
-		if err := raw.Control(func(fd uintptr) { chmodErr = syscall.Fchmod(int(fd), uint32(mode.Perm())) }); err != nil {
+		if err := raw.Control(func(fd uintptr) { chmodErr = syscall.Fchmod(int(fd), uint32(o.Mode.Perm())) }); err != nil {
 			return err
 		}
 		return os.NewSyscallError("fchmod", chmodErr)
@@ -64,7 +66,7 @@ func listenUnix(path string, mode fs.FileMode) (net.Listener, *socketFile, error
 	listener.(*net.UnixListener).SetUnlinkOnClose(false)
 	file := &socketFile{path: path}
 	if file.info, err = os.Lstat(path); err == nil {
-		err = file.chmod(mode)
+		err = file.grant(o)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, listener.Close(), os.Remove(path))
@@ -72,13 +74,26 @@ func listenUnix(path string, mode fs.FileMode) (net.Listener, *socketFile, error
 	return listener, file, nil
 }
 
-// chmod gives the file the mode if it has another.
-func (f *socketFile) chmod(mode fs.FileMode) error {
+// grant gives the file its group, and its mode if it has another.
+func (f *socketFile) grant(o Options) error {
+	if o.Group != "" {
+		group, err := user.LookupGroup(o.Group)
+		if err != nil {
+			return err
+		}
+		gid, err := strconv.Atoi(group.Gid)
+		if err != nil {
+			return fmt.Errorf("group %s: %w", o.Group, err)
+		}
+		if err := os.Lchown(f.path, -1, gid); err != nil {
+			return err
+		}
+	}
 	info, err := os.Lstat(f.path)
-	if err != nil || info.Mode().Perm() == mode.Perm() {
+	if err != nil || info.Mode().Perm() == o.Mode.Perm() {
 		return err
 	}
-	return os.Chmod(f.path, mode.Perm())
+	return os.Chmod(f.path, o.Mode.Perm())
 }
 
 // remove removes the file, unless it has gone or been replaced.

@@ -3,10 +3,13 @@ package listen
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,7 +64,7 @@ func TestModeIsNeverWider(t *testing.T) {
 		}
 	})
 	for range 200 {
-		l, file, err := listenUnix(path, 0o600)
+		l, file, err := listenUnix(path, Options{Mode: 0o600})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,5 +251,27 @@ func TestRemovedFileIsMadeAnew(t *testing.T) {
 	dial(t, next.Addr())
 	if _, err := accept(t, next); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestGroupOfASocket(t *testing.T) {
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	if err != nil {
+		t.Skip("the own group has no name")
+	}
+	set := NewSet(slog.New(slog.DiscardHandler))
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := set.Listen("unix:"+path, Options{Group: group.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := set.Listen("unix:"+path, Options{Group: "no such group"}); err == nil {
+		t.Error("a group that is not there was taken")
+	}
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the file of a failed start is left")
 	}
 }

@@ -16,6 +16,7 @@ var Section = conf.NewSection("fastcgi", DefaultConfig)
 type Config struct {
 	Listen         []string          `conf:"listen" doc:"Addresses to accept FastCGI on: host:port or unix:path."`
 	SocketMode     settings.FileMode `conf:"socket_mode" doc:"Permissions of unix sockets, a worker's own too, as a quoted octal number."`
+	SocketGroup    string            `conf:"socket_group" doc:"Group of unix sockets, by name, as the web server's www-data; empty means the server's own."`
 	AllowedClients []string          `conf:"allowed_clients" doc:"IP addresses that may connect by TCP; others are cut off."`
 	ReadTimeout    time.Duration     `conf:"read_timeout" doc:"Longest wait for the next bytes of a request that has begun."`
 	WriteTimeout   time.Duration     `conf:"write_timeout" doc:"Longest wait until the web server takes the next part of a response."`

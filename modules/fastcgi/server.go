@@ -105,7 +105,7 @@ func (s *Server) Start(context.Context) error {
 	var listeners []bound
 	for _, e := range s.entries {
 		for _, address := range e.listen {
-			l, err := s.listen(e.setting, address, s.cfg.SocketMode.Mode())
+			l, err := s.listen(e.setting, address, api.SocketFile{Mode: s.cfg.SocketMode.Mode(), Group: s.cfg.SocketGroup})
 			if err != nil {
 				for _, open := range listeners {
 					_ = open.Close()

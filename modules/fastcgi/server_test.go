@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -50,7 +49,7 @@ func answer(w http.ResponseWriter, r *http.Request, who string) {
 // start serves on unix sockets below a temporary folder.
 func start(t *testing.T, cfg Config, workers api.Workers) {
 	t.Helper()
-	s, err := New(cfg, fakeRouter{}, workers, func(_, a string, _ fs.FileMode) (net.Listener, error) {
+	s, err := New(cfg, fakeRouter{}, workers, func(_, a string, _ api.SocketFile) (net.Listener, error) {
 		network, path, ok := strings.Cut(a, ":")
 		if !ok {
 			return nil, fmt.Errorf("bad address %s", a)
@@ -152,7 +151,7 @@ func TestStartUndoesWhatHalfSucceeded(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Listen = []string{"unix:" + filepath.Join(dir, "a"), "nonsense"}
 	var opened net.Listener
-	s, err := New(cfg, fakeRouter{}, nil, func(_, a string, _ fs.FileMode) (net.Listener, error) {
+	s, err := New(cfg, fakeRouter{}, nil, func(_, a string, _ api.SocketFile) (net.Listener, error) {
 		if a == "nonsense" {
 			return nil, errors.New("bad address")
 		}

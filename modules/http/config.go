@@ -12,14 +12,16 @@ var Section = conf.NewSection("http", DefaultConfig)
 
 // Config of the HTTP front.
 type Config struct {
-	Listen            []string       `conf:"listen" doc:"Addresses to accept HTTP on: host:port or unix:path."`
-	ReadHeaderTimeout time.Duration  `conf:"read_header_timeout" doc:"Longest time a client may take to send a request's head."`
-	ReadTimeout       time.Duration  `conf:"read_timeout" doc:"Longest wait for the next bytes of a request body, not for the whole of it."`
-	WriteTimeout      time.Duration  `conf:"write_timeout" doc:"Longest wait until a client takes the next part of a response, not the whole of it."`
-	IdleTimeout       time.Duration  `conf:"idle_timeout" doc:"Longest wait for the next request on a kept connection."`
-	MaxHeaderSize     settings.Bytes `conf:"max_header_size" doc:"Largest head of a request, request line included; above it: 431."`
-	MaxBodySize       settings.Bytes `conf:"max_body_size" doc:"Largest request body; above it: 413."`
-	MaxConnections    int            `conf:"max_connections" doc:"Connections open at once on each address; more wait in the kernel's backlog."`
+	Listen            []string          `conf:"listen" doc:"Addresses to accept HTTP on: host:port or unix:path."`
+	SocketMode        settings.FileMode `conf:"socket_mode" doc:"Permissions of unix sockets, as a quoted octal number."`
+	SocketGroup       string            `conf:"socket_group" doc:"Group of unix sockets, by name; empty means the server's own."`
+	ReadHeaderTimeout time.Duration     `conf:"read_header_timeout" doc:"Longest time a client may take to send a request's head."`
+	ReadTimeout       time.Duration     `conf:"read_timeout" doc:"Longest wait for the next bytes of a request body, not for the whole of it."`
+	WriteTimeout      time.Duration     `conf:"write_timeout" doc:"Longest wait until a client takes the next part of a response, not the whole of it."`
+	IdleTimeout       time.Duration     `conf:"idle_timeout" doc:"Longest wait for the next request on a kept connection."`
+	MaxHeaderSize     settings.Bytes    `conf:"max_header_size" doc:"Largest head of a request, request line included; above it: 431."`
+	MaxBodySize       settings.Bytes    `conf:"max_body_size" doc:"Largest request body; above it: 413."`
+	MaxConnections    int               `conf:"max_connections" doc:"Connections open at once on each address; more wait in the kernel's backlog."`
 }
 
 // DefaultConfig is for a web server's place: the time-outs are nginx's
@@ -28,6 +30,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen:            []string{"127.0.0.1:8080"},
+		SocketMode:        0o660,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       60 * time.Second,
 		WriteTimeout:      60 * time.Second,

@@ -40,7 +40,7 @@ func New(cfg Config, next api.Router, listen api.Listen, log *slog.Logger, faile
 func (s *Server) Start(context.Context) error {
 	listeners := make([]net.Listener, 0, len(s.cfg.Listen))
 	for _, address := range s.cfg.Listen {
-		l, err := s.listen("http.listen", address, 0o660)
+		l, err := s.listen("http.listen", address, api.SocketFile{Mode: s.cfg.SocketMode.Mode(), Group: s.cfg.SocketGroup})
 		if err != nil {
 			for _, open := range listeners {
 				_ = open.Close()

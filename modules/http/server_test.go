@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/mevdschee/tqserver/core/api"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,7 +35,7 @@ func startServer(t *testing.T, cfg Config, handler http.HandlerFunc) (string, *S
 	t.Helper()
 	var address string
 	cfg.Listen = []string{"127.0.0.1:0"}
-	s := New(cfg, fakeRouter{handler}, func(_, a string, _ fs.FileMode) (net.Listener, error) {
+	s := New(cfg, fakeRouter{handler}, func(_, a string, _ api.SocketFile) (net.Listener, error) {
 		l, err := net.Listen("tcp", a)
 		if err == nil {
 			address = l.Addr().String()
@@ -210,7 +211,7 @@ func TestStopLetsARunningRequestFinish(t *testing.T) {
 		close(running)
 		<-release
 		_, _ = io.WriteString(w, "done")
-	})}, func(_, a string, _ fs.FileMode) (net.Listener, error) {
+	})}, func(_, a string, _ api.SocketFile) (net.Listener, error) {
 		l, err := net.Listen("tcp", a)
 		address = l.Addr().String()
 		return l, err

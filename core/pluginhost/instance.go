@@ -1,0 +1,286 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	goruntime "github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/sdk"
+	"github.com/mevdschee/tqserver/sdk/control"
+	"github.com/mevdschee/tqserver/sdk/process"
+)
+
+// instance is one plugin process and what it has reported.
+type instance struct {
+	host   *Host
+	spec   api.PluginSpec
+	log    *slog.Logger
+	folder string
+	runner *runner
+	client *goplugin.Client
+	rpc    control.PluginClient
+	health grpc_health_v1.HealthClient
+	about  sdk.Description
+	// stopRun ends the Run stream.
+	stopRun context.CancelFunc
+	// sick gets one error when the plugin hangs; nil before run.
+	sick <-chan error
+
+	mu     sync.Mutex
+	dead   bool
+	groups map[int]process.Group // reported, by number
+	leases map[*lease]struct{}   // not released yet
+}
+
+// launch starts a plugin process: handshake and Describe. ctx bounds that; the
+// process lives until end.
+func (h *Host) launch(ctx context.Context, spec api.PluginSpec) (*instance, error) {
+	if len(spec.Command) == 0 {
+		return nil, errors.New("no command for the plugin")
+	}
+	as, err := lookupOwner(spec.User, spec.Group)
+	if err != nil {
+		return nil, err
+	}
+	inst := &instance{
+		host: h, spec: spec, log: h.log.With("worker", spec.Worker, "plugin", spec.Type),
+		groups: make(map[int]process.Group), leases: make(map[*lease]struct{}),
+		stopRun: func() {},
+	}
+	if inst.folder, err = h.folder.sub(as); err != nil {
+		return nil, err
+	}
+	inst.runner = newRunner(h, spec, as, inst.log)
+	if err := inst.connect(ctx, as); err != nil {
+		// Killed, so that what it printed and how it ended can be told.
+		killed, cancel := context.WithTimeout(context.WithoutCancel(ctx), reapWait)
+		defer cancel()
+		cleanup := inst.bury(killed)
+		return nil, errors.Join(fmt.Errorf("starting plugin %s: %w%s", filepath.Base(spec.Command[0]), err, inst.runner.explain()), cleanup)
+	}
+	return inst, nil
+}
+
+func (i *instance) connect(ctx context.Context, as *owner) error {
+	if err := executable(i.spec.Command[0]); err != nil {
+		return err
+	}
+	i.client = goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig:  control.Handshake(),
+		VersionedPlugins: control.Plugins(nil),
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		AutoMTLS:         true,
+		SkipHostEnv:      true,
+		StartTimeout:     i.host.timing.start,
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: i.host.folder.path},
+		Logger:           hclog.NewNullLogger(),
+		SyncStdout:       i.output(slog.LevelInfo),
+		SyncStderr:       i.output(slog.LevelWarn),
+		GRPCDialOptions:  []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(control.MaxMessage))},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, controlFolder string) (goruntime.Runner, error) {
+			return goRunner{runner: i.runner, env: cmd.Env}, as.give(controlFolder)
+		},
+	})
+	ctx, cancel := context.WithTimeout(ctx, i.host.timing.start)
+	defer cancel()
+	type result struct {
+		protocol goplugin.ClientProtocol
+		err      error
+	}
+	connected := make(chan result, 1)
+	go func() {
+		protocol, err := i.client.Client()
+		connected <- result{protocol, err}
+	}()
+	var r result
+	select {
+	case r = <-connected:
+	case <-ctx.Done():
+		return fmt.Errorf("no handshake: %w", context.Cause(ctx))
+	}
+	if r.err != nil {
+		if !i.runner.shook() {
+			return fmt.Errorf("no handshake: %w", firstLine(r.err))
+		}
+		return r.err
+	}
+	raw, err := r.protocol.Dispense(control.Name)
+	if err != nil {
+		return err
+	}
+	conn := r.protocol.(*goplugin.GRPCClient).Conn //nolint:errcheck,forcetypeassert // gRPC is the only allowed protocol
+	i.rpc = raw.(control.PluginClient)             //nolint:errcheck,forcetypeassert // control.Plugins dispenses nothing else
+	i.health = grpc_health_v1.NewHealthClient(conn)
+	described, err := i.rpc.Describe(ctx, &control.DescribeRequest{})
+	if err != nil {
+		return fmt.Errorf("describe: %w", err)
+	}
+	i.about = descriptionFromWire(described)
+	i.log.Debug("plugin started", "name", i.about.Name, "version", i.about.Version, "pid", i.runner.process().PID())
+	return nil
+}
+
+// firstLine drops the advice go-plugin appends.
+func firstLine(err error) error {
+	line, _, more := strings.Cut(err.Error(), "\n")
+	if !more {
+		return err
+	}
+	return errors.New(strings.TrimRight(line, ": "))
+}
+
+// executable gives the common mistakes plain words before fork and exec do.
+func executable(path string) error {
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("%s: not an absolute path", path)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() || info.Mode()&0o111 == 0 {
+		return fmt.Errorf("%s: not an executable file", path)
+	}
+	return nil
+}
+
+// output takes what a plugin prints through go-plugin, which a plugin made
+// with sdk does not.
+func (i *instance) output(level slog.Level) io.Writer {
+	w := process.NewLineWriter(func(line process.Line) { logLine(i.log, level, line) })
+	go func() {
+		<-i.runner.over
+		_ = w.Close()
+	}()
+	return w
+}
+
+func (i *instance) worker() *control.Worker { return workerToWire(i.spec, i.folder) }
+
+// check asks for the problems of the settings. A plugin that does not offer it
+// has none.
+func (i *instance) check(ctx context.Context) ([]sdk.Problem, error) {
+	ctx, cancel := context.WithTimeout(ctx, i.host.timing.call)
+	defer cancel()
+	r, err := i.rpc.Check(ctx, &control.CheckRequest{Worker: i.worker()})
+	if status.Code(err) == codes.Unimplemented {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("check: %w%s", err, i.runner.explain())
+	}
+	return problemsFromWire(r), nil
+}
+
+// report is a state, or the end of them.
+type report struct {
+	state sdk.State
+	err   error
+}
+
+// run calls Run and passes its states on until the stream ends, which is the
+// last report.
+func (i *instance) run(ctx context.Context) (<-chan report, error) {
+	ctx, i.stopRun = context.WithCancel(context.WithoutCancel(ctx)) //nolint:contextcheck // the stream lives as long as the process
+	stream, err := i.rpc.Run(ctx, &control.RunRequest{Worker: i.worker()})
+	if err != nil {
+		return nil, fmt.Errorf("run: %w", err)
+	}
+	i.sick = i.watchHealth(ctx)
+	reports := make(chan report)
+	go func() {
+		for {
+			wire, err := stream.Recv()
+			r := report{err: err}
+			if err == nil {
+				r.state, r.err = stateFromWire(wire)
+			}
+			select {
+			case reports <- r:
+			case <-ctx.Done():
+				return
+			}
+			if r.err != nil {
+				return
+			}
+		}
+	}()
+	return reports, nil
+}
+
+// watchHealth sends once when the plugin has not answered several times in a
+// row: a stopped or dead-locked process keeps its sockets open.
+func (i *instance) watchHealth(ctx context.Context) <-chan error {
+	sick := make(chan error, 1)
+	every := i.host.timing.ping
+	go func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for missed := 0; ; {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+			ping, cancel := context.WithTimeout(ctx, every)
+			_, err := i.health.Check(ping, &grpc_health_v1.HealthCheckRequest{Service: goplugin.GRPCServiceName})
+			cancel()
+			if status.Code(err) != codes.DeadlineExceeded {
+				missed = 0 // a broken connection ends the stream of states, too
+				continue
+			}
+			if missed++; missed >= i.host.timing.pingsMissed {
+				sick <- fmt.Errorf("it hangs: no answer to %d health checks in a row", missed)
+				return
+			}
+		}
+	}()
+	return sick
+}
+
+// bury kills what is left of the plugin process itself, not what it started
+// in other groups, and lets go of it.
+func (i *instance) bury(ctx context.Context) error {
+	err := i.runner.kill(ctx)
+	i.stopRun()
+	i.letGo(ctx)
+	i.mu.Lock()
+	i.dead = true
+	i.mu.Unlock()
+	return err
+}
+
+// letGo frees what go-plugin holds. Its Kill returns at once when the process
+// is gone, and is given a bound because it need not.
+func (i *instance) letGo(ctx context.Context) {
+	if i.client == nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		i.client.Kill()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		i.log.Error("go-plugin did not let go of a dead plugin")
+	}
+}
