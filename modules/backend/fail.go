@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/sdk/cgi"
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
 )
 
 // failure is a request that got no answer from its worker.
@@ -84,3 +88,42 @@ func noConnection(err error) failure {
 
 // statusClientGone is nginx's number for a client that left; nobody receives it.
 const statusClientGone = 499
+
+// badAnswer says what an answer that never began means for the client.
+func badAnswer(err error) failure {
+	if _, ok := errors.AsType[*cgi.HeadError](err); ok || errors.Is(err, cgi.ErrHeadTooLarge) || errors.Is(err, errNoHead) {
+		return failure{http.StatusBadGateway, slog.LevelError, "the worker sent no valid CGI response head", "", err}
+	}
+	if timeout(err) {
+		return failure{
+			http.StatusGatewayTimeout, slog.LevelError, "the request ran longer than pool.request_timeout",
+			"raise pool.request_timeout, or find out what the request waits for", nil,
+		}
+	}
+	return failure{
+		http.StatusBadGateway, slog.LevelError, "the worker's process ended before it answered",
+		"it was killed or has crashed; see its own log lines, and the kernel's for out of memory", err,
+	}
+}
+
+// notSent says why a request never reached its worker.
+func notSent(err error) failure {
+	if timeout(err) {
+		return badAnswer(err)
+	}
+	if errors.Is(err, fastcgi.ErrPairTooLarge) {
+		return failure{http.StatusRequestHeaderFieldsTooLarge, slog.LevelInfo, "a header or param is too large for a worker", "", err}
+	}
+	return noConnection(err)
+}
+
+// unsent says that the worker has seen nothing of the request.
+func unsent(err error) bool {
+	e, ok := errors.AsType[*fastcgi.Error](err)
+	return ok && e.Stage == fastcgi.StageNotSent
+}
+
+func timeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, os.ErrDeadlineExceeded) || ok && e.Timeout()
+}

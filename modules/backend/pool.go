@@ -8,8 +8,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/mevdschee/tqserver/core/api"
 )
 
 // dialTimeout bounds one connect to an endpoint on this machine; a listening
@@ -48,26 +46,6 @@ type pool struct {
 	open    int        // connections of all sets, for drain
 	drained chan struct{}
 	stopped bool
-}
-
-// lentSet is one api.EndpointSet with what the pool has open to it.
-type lentSet struct {
-	api.EndpointSet
-	used  []int       // open or being dialled, by endpoint
-	idle  []*poolConn // the one used last is at the end
-	total int
-}
-
-// waiter is a request in the queue; exactly one grant is sent when it is
-// taken out of the list.
-type waiter struct{ grant chan grant }
-
-// grant is a connection just freed, or the place to open one.
-type grant struct {
-	conn *poolConn
-	set  *lentSet
-	at   int
-	err  error
 }
 
 func newPool(name string, queueLength int, queueWait time.Duration) *pool {
@@ -189,45 +167,6 @@ func (p *pool) anotherIdle(g grant) *poolConn {
 	return c
 }
 
-func (p *pool) wait(ctx context.Context, w *waiter) (grant, error) {
-	timer := time.NewTimer(p.queueWait)
-	defer timer.Stop()
-	var err error
-	select {
-	case g := <-w.grant:
-		return g, g.err
-	case <-timer.C:
-		err = errQueueWait
-		if why := p.whyDown(); why != "" {
-			err = fmt.Errorf("%w: %s", errQueueWait, why)
-		}
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	p.mu.Lock()
-	for e := p.waiters.Front(); e != nil; e = e.Next() {
-		if e.Value == w {
-			p.waiters.Remove(e)
-			p.mu.Unlock()
-			return grant{}, err
-		}
-	}
-	p.mu.Unlock()
-	// The grant came in the same moment: it goes to the next in the queue.
-	if g := <-w.grant; g.conn != nil {
-		p.put(g.conn)
-	} else if g.set != nil {
-		p.giveUp(g.set, g.at)
-	}
-	return grant{}, err
-}
-
-func (p *pool) whyDown() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.down
-}
-
 func (p *pool) dial(ctx context.Context, g grant) (*poolConn, error) {
 	e := g.set.Endpoints[g.at]
 	d := net.Dialer{Timeout: dialTimeout}
@@ -276,66 +215,6 @@ func (p *pool) giveUp(s *lentSet, at int) {
 	p.grantFree()
 	p.mu.Unlock()
 	release()
-}
-
-// giveBack counts a connection out. It returns what must be called without
-// the lock: the set's Release when that was the last one of an old set.
-// Callers hold mu.
-func (p *pool) giveBack(s *lentSet, at int) func() {
-	s.used[at]--
-	s.total--
-	p.open--
-	p.checkDrained()
-	if s.total == 0 && s != p.set {
-		return s.Release
-	}
-	return func() {}
-}
-
-// grantFree hands what is free to those who wait. Callers hold mu.
-func (p *pool) grantFree() {
-	for p.waiters.Len() > 0 {
-		g, ok := p.free()
-		if !ok {
-			return
-		}
-		w, _ := p.waiters.Remove(p.waiters.Front()).(*waiter)
-		w.grant <- g
-	}
-}
-
-// ready makes set the one that new requests go to. Connections of the one
-// before finish what they carry; its idle ones close.
-func (p *pool) ready(set api.EndpointSet) {
-	p.replace(&lentSet{EndpointSet: set, used: make([]int, len(set.Endpoints))}, "")
-}
-
-// lost says that nothing is lent any more; requests wait for the next ready.
-func (p *pool) lost(reason string) { p.replace(nil, reason) }
-
-func (p *pool) replace(set *lentSet, down string) {
-	p.mu.Lock()
-	old := p.set
-	p.set, p.down = set, down
-	var idle []*poolConn
-	releases := make([]func(), 0, 1)
-	if old != nil {
-		idle, old.idle = old.idle, nil
-		if old.total == 0 {
-			releases = append(releases, old.Release)
-		}
-		for _, c := range idle {
-			releases = append(releases, p.giveBack(old, c.endpoint))
-		}
-	}
-	p.grantFree()
-	p.mu.Unlock()
-	for _, c := range idle {
-		_ = c.Close()
-	}
-	for _, release := range releases {
-		release()
-	}
 }
 
 // stop refuses new requests, fails those that wait, and returns when every

@@ -1,19 +1,14 @@
 package backend
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"os"
 	"sync"
-	"time"
 
 	"github.com/mevdschee/tqserver/sdk/cgi"
-	"github.com/mevdschee/tqserver/sdk/fastcgi"
 )
 
 // errEnough ends the copying at the script's own Content-Length.
@@ -78,45 +73,6 @@ func (c *call) readHead(buf []byte) (*cgi.Head, []byte, error) {
 }
 
 var errNoHead = errors.New("the answer ended before its head was complete")
-
-// badAnswer says what an answer that never began means for the client.
-func badAnswer(err error) failure {
-	if _, ok := errors.AsType[*cgi.HeadError](err); ok || errors.Is(err, cgi.ErrHeadTooLarge) || errors.Is(err, errNoHead) {
-		return failure{http.StatusBadGateway, slog.LevelError, "the worker sent no valid CGI response head", "", err}
-	}
-	if timeout(err) {
-		return failure{
-			http.StatusGatewayTimeout, slog.LevelError, "the request ran longer than pool.request_timeout",
-			"raise pool.request_timeout, or find out what the request waits for", nil,
-		}
-	}
-	return failure{
-		http.StatusBadGateway, slog.LevelError, "the worker's process ended before it answered",
-		"it was killed or has crashed; see its own log lines, and the kernel's for out of memory", err,
-	}
-}
-
-// notSent says why a request never reached its worker.
-func notSent(err error) failure {
-	if timeout(err) {
-		return badAnswer(err)
-	}
-	if errors.Is(err, fastcgi.ErrPairTooLarge) {
-		return failure{http.StatusRequestHeaderFieldsTooLarge, slog.LevelInfo, "a header or param is too large for a worker", "", err}
-	}
-	return noConnection(err)
-}
-
-// unsent says that the worker has seen nothing of the request.
-func unsent(err error) bool {
-	e, ok := errors.AsType[*fastcgi.Error](err)
-	return ok && e.Stage == fastcgi.StageNotSent
-}
-
-func timeout(err error) bool {
-	e, ok := errors.AsType[net.Error](err)
-	return errors.Is(err, os.ErrDeadlineExceeded) || ok && e.Timeout()
-}
 
 // finish gives back the connection of an answer that is complete.
 func (c *call) finish(sender *sync.WaitGroup) {
@@ -243,27 +199,4 @@ func (c *call) pump(b *buffer, sender *sync.WaitGroup) {
 		return
 	}
 	c.finish(sender)
-}
-
-// abandonMost bounds how long a child is waited for whose request has no
-// client any more.
-const abandonMost = 10 * time.Minute
-
-// abandon gives up a connection whose request is not finished. When running
-// says that its process may still work on it, the place stays taken until it
-// has let go of the connection: a new request there would wait behind it.
-// Nothing more is read, so that the script's next output fails and PHP ends
-// it, unless it asked to ignore that (ignore_user_abort).
-func (p *pool) abandon(c *poolConn, running bool) {
-	u, ok := c.NetConn().(*net.UnixConn)
-	if !running || !ok {
-		p.discard(c)
-		return
-	}
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), abandonMost)
-		defer cancel()
-		waitHangup(ctx, u)
-		p.discard(c)
-	}()
 }
