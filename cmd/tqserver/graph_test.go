@@ -32,6 +32,7 @@ func validate(modules []module.Descriptor) error {
 		fx.Provide(
 			func() api.Plugins { return nil },
 			func() api.Failed { return nil },
+			func() api.Claim { return nil },
 			func() api.Listen {
 				return func(string, string, api.SocketFile) (net.Listener, error) { return nil, nil } //nolint:nilnil // never called
 			},

@@ -69,10 +69,13 @@ func FastCGIFrom(ctx context.Context) *FastCGI {
 	return f
 }
 
-// Listen opens an address, "host:port" or "unix:path", for the setting named
-// (two settings cannot have one address). The socket may outlive the listener:
-// closing gives it back.
+// Listen opens an address, "host:port" or "unix:path", for the setting named.
+// The socket may outlive the listener: closing gives it back.
 type Listen func(setting, address string, file SocketFile) (net.Listener, error)
+
+// Claim notes that a setting ("http.listen[0]") will listen on an address, and
+// fails when another one does: who connects there would reach either.
+type Claim func(setting, address string) error
 
 // SocketFile says who may connect to a unix socket.
 type SocketFile struct {

@@ -11,8 +11,7 @@ import (
 	"github.com/mevdschee/tqserver/core/listen"
 )
 
-// addresses lends the sockets of one generation: two settings that name one
-// address are a mistake, for who connects there would reach either.
+// addresses lends the sockets of one generation.
 type addresses struct {
 	set *listen.Set
 
@@ -21,9 +20,6 @@ type addresses struct {
 }
 
 func (a *addresses) listen(setting, address string, file api.SocketFile) (net.Listener, error) {
-	if err := a.take(setting, address); err != nil {
-		return nil, err
-	}
 	l, err := a.set.Listen(address, listen.Options{Mode: file.Mode, Group: file.Group})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", setting, err)
@@ -31,7 +27,8 @@ func (a *addresses) listen(setting, address string, file api.SocketFile) (net.Li
 	return l, nil
 }
 
-func (a *addresses) take(setting, address string) error {
+// claim implements api.Claim. A setting may claim its address again.
+func (a *addresses) claim(setting, address string) error {
 	key := address
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		if absolute, err := filepath.Abs(path); err == nil {
@@ -42,7 +39,7 @@ func (a *addresses) take(setting, address string) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if other, ok := a.taken[key]; ok {
+	if other, ok := a.taken[key]; ok && other != setting {
 		return fmt.Errorf("%s: the address %s is taken by %s; give each its own", setting, address, other)
 	}
 	a.taken[key] = setting

@@ -23,6 +23,7 @@ const stopReserve = 10 * time.Second
 type longLived struct {
 	log     *slog.Logger
 	listen  api.Listen
+	claim   api.Claim
 	plugins api.Plugins
 	runtime api.Runtime
 	failed  api.Failed
@@ -51,6 +52,7 @@ func newGeneration(tree *conf.Tree, on []module.Descriptor, config serverConfig,
 		fx.Supply(tree, l.log, l.runtime),
 		fx.Provide(
 			func() api.Listen { return l.listen },
+			func() api.Claim { return l.claim },
 			func() api.Plugins { return l.plugins },
 			func() api.Failed { return l.failed },
 		),

@@ -77,6 +77,7 @@ func open(ctx context.Context, b Build, f configFlags, stderr io.Writer) (_ *pro
 	p.gen, err = newGeneration(tree, on, config, longLived{
 		log:     log,
 		listen:  sockets.listen,
+		claim:   sockets.claim,
 		plugins: host,
 		runtime: api.Runtime{Executable: executable, Folder: host.Folder(), Version: b.version()},
 		failed: func(err error) {

@@ -52,12 +52,7 @@ func (r *Root) find(name string) (t Target, rest string, err error) {
 		return Target{}, "", err
 	}
 	if t.Kind == Script {
-		// Settings of php.ini are bound to the root as configured and to its
-		// real path at New: a name below the latter stays what it is.
-		if !strings.HasPrefix(name, r.root+"/") && strings.HasPrefix(name, r.real+"/") {
-			t.Filename = r.real + t.ScriptName
-		}
-		return t, rest, nil
+		return t, rest, r.name(&t)
 	}
 	rel = strings.TrimSuffix(rel, "/")
 	if _, err := r.lookup(r.root+rel, rel, false); err != nil {

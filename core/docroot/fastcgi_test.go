@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/tqserver/core/docroot"
 )
 
 func TestCheckScript(t *testing.T) {
@@ -89,9 +91,8 @@ func TestMissingScriptIsCalledAsPHPFPMCallsIt(t *testing.T) {
 	}
 }
 
-// Settings of php.ini stand under the two names that the root has at New, so
-// a script is named by one of these.
-func TestScriptBehindALinkKeepsItsName(t *testing.T) {
+// PHP caches what a link led to, so it is told where it leads now.
+func TestScriptBehindALinkGoesByItsRealName(t *testing.T) {
 	dir := plant(t)
 	link := filepath.Join(dir, "current")
 	if err := os.Symlink(filepath.Join(dir, "public"), link); err != nil {
@@ -100,21 +101,51 @@ func TestScriptBehindALinkKeepsItsName(t *testing.T) {
 	o := options(dir)
 	o.Root = link
 	root := mustNew(t, o)
-	for _, name := range []string{link + "/hello.php", dir + "/public/hello.php"} {
-		got, err := root.CheckScript(name, "/hello.php", "")
-		if err != nil || got.Filename != name {
-			t.Errorf("CheckScript(%s) = %+v, %v", name, got, err)
-		}
-		if n, ok := root.Holds(name); !ok || n != len(filepath.Dir(name)) {
-			t.Errorf("Holds(%s) = %d, %v", name, n, ok)
-		}
-	}
 	other := filepath.Join(dir, "other")
 	if err := os.Symlink("public", other); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := root.CheckScript(other+"/hello.php", "/hello.php", ""); err != nil || got.Filename != link+"/hello.php" {
-		t.Errorf("by a third name: %+v, %v", got, err)
+	for _, name := range []string{link + "/hello.php", dir + "/public/hello.php", other + "/hello.php"} {
+		got, err := root.CheckScript(name, "/hello.php", "")
+		if err != nil || got.Filename != dir+"/public/hello.php" || got.Root != dir+"/public" {
+			t.Errorf("CheckScript(%s) = %+v, %v", name, got, err)
+		}
+		if n, ok := root.Holds(name); ok != (filepath.Dir(name) != other) || ok && n != len(filepath.Dir(name)) {
+			t.Errorf("Holds(%s) = %d, %v", name, n, ok)
+		}
+	}
+}
+
+// Settings of php.ini are bound to the first part of the path: who switches the
+// link elsewhere must not escape them.
+func TestRootElsewhereIsNamedAsConfigured(t *testing.T) {
+	elsewhere, err := os.MkdirTemp("/dev/shm", "docroot")
+	if err != nil {
+		t.Skip("no second place on this machine: ", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(elsewhere) })
+	dir := plant(t)
+	if docroot.Covered(dir) == docroot.Covered(elsewhere) {
+		t.Skip("the temporary folder is in the same place")
+	}
+	if err := os.WriteFile(filepath.Join(elsewhere, "hello.php"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "current")
+	if err := os.Symlink(filepath.Join(dir, "public"), link); err != nil {
+		t.Fatal(err)
+	}
+	o := options(dir)
+	o.Root = link
+	root := mustNew(t, o)
+	if err := os.Symlink(elsewhere, link+".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(link+".new", link); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := root.Resolve("/hello.php"); err != nil || got.Filename != link+"/hello.php" {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

@@ -10,6 +10,14 @@ import (
 // Resolve finds what answers urlPath: the decoded URL path below the worker's
 // prefix, "" for the prefix itself. Every error is an *Error.
 func (r *Root) Resolve(urlPath string) (Target, error) {
+	t, err := r.resolve(urlPath)
+	if err == nil && t.Kind == Script {
+		err = r.name(&t)
+	}
+	return t, err
+}
+
+func (r *Root) resolve(urlPath string) (Target, error) {
 	if urlPath == "" {
 		return r.folder("", urlPath)
 	}
@@ -54,15 +62,14 @@ func (r *Root) split(p string) (t Target, rest string, err error) {
 		end = i - 1
 	}
 	for to := range r.candidates(p, end) {
-		filename := r.root + p[:to]
-		f, err := r.lookup(filename, p[:to], false)
+		f, err := r.lookup(r.root+p[:to], p[:to], false)
 		switch {
 		case err != nil && missing(err):
 			return Target{}, "", nil // so is all that would lie below
 		case err != nil:
 			return Target{}, "", failure(err)
 		case f.regular():
-			return Target{Kind: Script, Filename: filename, ScriptName: p[:to]}, p[to:], nil
+			return Target{Kind: Script, ScriptName: p[:to]}, p[to:], nil
 		}
 	}
 	return Target{}, "", nil
@@ -103,7 +110,7 @@ func (r *Root) folder(dir, p string) (Target, error) {
 		case p == dir:
 			return Target{Kind: Redirect, Location: dir + "/"}, nil
 		case run:
-			return Target{Kind: Script, Filename: r.root + p2, ScriptName: p2}, nil
+			return Target{Kind: Script, ScriptName: p2}, nil
 		}
 		return r.static(p2, f)
 	}
@@ -128,8 +135,7 @@ func (r *Root) fallback(p string) (Target, error) {
 	if r.front == "" {
 		return Target{}, &Error{Status: http.StatusNotFound, Reason: fmt.Sprintf("no such file: %.100q", p)}
 	}
-	filename := r.root + r.front
-	f, err := r.lookup(filename, r.front, false)
+	f, err := r.lookup(r.root+r.front, r.front, false)
 	switch {
 	case err != nil && missing(err):
 		return Target{}, &Error{Status: http.StatusNotFound, Reason: "front controller " + r.front, Err: err}
@@ -138,5 +144,5 @@ func (r *Root) fallback(p string) (Target, error) {
 	case !f.regular():
 		return Target{}, &Error{Status: http.StatusNotFound, Reason: "front controller " + r.front + " is not a regular file"}
 	}
-	return Target{Kind: Script, Filename: filename, ScriptName: r.front}, nil
+	return Target{Kind: Script, ScriptName: r.front}, nil
 }

@@ -93,3 +93,30 @@ func (r *Root) script(name string) bool {
 }
 
 func control(c rune) bool { return c < ' ' || c == 0x7f }
+
+// name gives the script its path below the root.
+func (r *Root) name(t *Target) error {
+	t.Root = r.root
+	if r.linked {
+		now, err := r.realNow()
+		if err != nil {
+			return failure(err)
+		}
+		if first := Covered(now); first == Covered(r.root) || first == Covered(r.real) {
+			t.Root = now
+		}
+	}
+	t.Filename = t.Root + t.ScriptName
+	return nil
+}
+
+// Covered is the part of a document root's path that settings a script may not
+// change are bound to: php.ini's [PATH=…] goes by the text of SCRIPT_FILENAME,
+// and a deployment switches a link to another folder, but hardly to another
+// first part of the path. A root elsewhere is named as it was configured.
+func Covered(root string) string {
+	if i := strings.IndexByte(root[1:], '/'); i >= 0 {
+		return root[:i+1]
+	}
+	return root
+}

@@ -24,10 +24,14 @@ const (
 // Target is what answers a request.
 type Target struct {
 	Kind Kind
-	// Filename of a Script is what SCRIPT_FILENAME is to say: the document
-	// root as configured and the script's path below it. Filename of a Static
-	// is the file's real path, without any symlink.
+	// Filename of a Script is what SCRIPT_FILENAME is to say: Root and the
+	// script's path below it. Filename of a Static is the file's real path,
+	// without any symlink.
 	Filename string
+	// Root of a Script is the document root's real path as it is now, so that
+	// PHP's caches of real paths never answer with what a switched link led to;
+	// or the root as configured, see Covered.
+	Root string
 	// ScriptName is the URL path of the script. From Resolve it lies below the
 	// worker's prefix: "/hello.php".
 	ScriptName string

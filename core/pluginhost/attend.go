@@ -28,7 +28,6 @@ func (p *plugin) runOnce() error {
 	if err != nil {
 		return err
 	}
-	p.host.log.Debug("plugin launched", "worker", p.spec.Worker)
 	reports, err := p.begin(inst)
 	if err == nil {
 		err = p.attend(inst, reports)
@@ -38,7 +37,7 @@ func (p *plugin) runOnce() error {
 	switch gaveUp := (gaveUpError{}); {
 	case p.life.Err() != nil:
 		// Not cut short by life's end: Stop's own context says how long.
-		err := inst.end(p.stopContext()) //nolint:contextcheck // see above
+		err := inst.end(p.stopContext())
 		p.mu.Lock()
 		p.stopErr = errors.Join(p.stopErr, err)
 		p.mu.Unlock()
@@ -174,6 +173,9 @@ func (p *plugin) stillDown(err error) {
 func (p *plugin) lost(inst *instance, reason error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.life), reapWait)
 	defer cancel()
+	if !inst.runner.process().Ended() {
+		inst.adopt(sdk.State{}) // it hangs: what it started and has not told yet
+	}
 	if err := inst.bury(ctx); err != nil {
 		p.log.Error("killing a lost plugin", "error", err)
 	}

@@ -51,7 +51,7 @@ func newFolder(parent string) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer gate.Close()
+	defer func() { _ = gate.Close() }()
 	sweep(parent)
 	if err := os.Mkdir(path, 0o711); err != nil {
 		return nil, err

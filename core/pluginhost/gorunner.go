@@ -14,7 +14,7 @@ type goRunner struct {
 }
 
 // Start implements runner.Runner.
-func (r goRunner) Start(context.Context) error { return r.spawn(r.env) }
+func (r goRunner) Start(context.Context) error { return r.spawn(r.env) } //nolint:contextcheck // go-plugin bounds the start alone
 
 // Diagnose implements runner.Runner; explain does it better.
 func (r goRunner) Diagnose(context.Context) string { return "" }

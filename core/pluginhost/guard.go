@@ -56,7 +56,7 @@ func (g *guard) start() error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	g.proc, err = process.Start(process.Spec{Path: g.executable, Args: []string{GuardianArg}, Stdin: r, NewSession: true})
 	if err != nil {
 		_ = w.Close()

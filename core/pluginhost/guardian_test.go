@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,8 +29,7 @@ import (
 func hostMain(folder string) {
 	fail := func(err error) {
 		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			panic(err)
 		}
 	}
 	executable, err := os.Executable()
@@ -45,14 +45,14 @@ func hostMain(folder string) {
 		fail(err)
 	}
 	h.mu.Lock()
-	fmt.Print(h.guard.proc.PID())
+	fmt.Fprint(os.Stdout, h.guard.proc.PID())
 	for g := range h.groups {
 		for _, pid := range g.Members() {
-			fmt.Print(" ", pid)
+			fmt.Fprint(os.Stdout, " ", pid)
 		}
 	}
 	h.mu.Unlock()
-	fmt.Println()
+	fmt.Fprintln(os.Stdout)
 	select {}
 }
 
@@ -77,7 +77,7 @@ func startHost(t *testing.T, folder string) (*exec.Cmd, []int) {
 		t.Fatal(err)
 	}
 	var pids []int
-	for _, text := range strings.Fields(line) {
+	for text := range strings.FieldsSeq(line) {
 		pid, err := strconv.Atoi(text)
 		if err != nil {
 			t.Fatal(err)
@@ -95,12 +95,7 @@ func gone(t *testing.T, pids []int) {
 	t.Helper()
 	began := time.Now()
 	eventually(t, "end of all processes", func() bool {
-		for _, pid := range pids {
-			if alive(pid) {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(pids, alive)
 	})
 	took := time.Since(began)
 	t.Logf("all gone after %v", took)
@@ -176,7 +171,7 @@ func childrenOf(pid int) []int {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, task := range tasks {
 		b, _ := os.ReadFile(task)
-		for _, text := range strings.Fields(string(b)) {
+		for text := range strings.FieldsSeq(string(b)) {
 			if child, err := strconv.Atoi(text); err == nil {
 				children = append(children, child)
 			}

@@ -173,7 +173,7 @@ func (h *Host) Reap() {
 	}
 	h.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(context.Background(), reapWait) //nolint:contextcheck // nothing may cut the last reaper short
+	ctx, cancel := context.WithTimeout(context.Background(), reapWait) // nothing may cut the last reaper short
 	defer cancel()
 	for _, p := range plugins {
 		p.abandon()

@@ -29,15 +29,16 @@ import (
 
 // instance is one plugin process and what it has reported.
 type instance struct {
-	host   *Host
-	spec   api.PluginSpec
-	log    *slog.Logger
-	folder string
-	runner *runner
-	client *goplugin.Client
-	rpc    control.PluginClient
-	health grpc_health_v1.HealthClient
-	about  sdk.Description
+	host    *Host
+	spec    api.PluginSpec
+	log     *slog.Logger
+	folder  string
+	control string // folder of go-plugin's socket
+	runner  *runner
+	client  *goplugin.Client
+	rpc     control.PluginClient
+	health  grpc_health_v1.HealthClient
+	about   sdk.Description
 	// stopRun ends the Run stream.
 	stopRun context.CancelFunc
 	// sick gets one error when the plugin hangs; nil before run.
@@ -73,6 +74,7 @@ func (h *Host) launch(ctx context.Context, spec api.PluginSpec) (*instance, erro
 		killed, cancel := context.WithTimeout(context.WithoutCancel(ctx), reapWait)
 		defer cancel()
 		cleanup := inst.bury(killed)
+		inst.removeFolder()
 		return nil, errors.Join(fmt.Errorf("starting plugin %s: %w%s", filepath.Base(spec.Command[0]), err, inst.runner.explain()), cleanup)
 	}
 	return inst, nil
@@ -91,10 +93,11 @@ func (i *instance) connect(ctx context.Context, as *owner) error {
 		StartTimeout:     i.host.timing.start,
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: i.host.folder.path},
 		Logger:           hclog.NewNullLogger(),
-		SyncStdout:       i.output(slog.LevelInfo),
-		SyncStderr:       i.output(slog.LevelWarn),
+		SyncStdout:       i.output(slog.LevelInfo), //nolint:contextcheck // log lines belong to no request
+		SyncStderr:       i.output(slog.LevelWarn), //nolint:contextcheck // log lines belong to no request
 		GRPCDialOptions:  []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(control.MaxMessage))},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, controlFolder string) (goruntime.Runner, error) {
+			i.control = controlFolder
 			return goRunner{runner: i.runner, env: cmd.Env}, as.give(controlFolder)
 		},
 	})
@@ -125,8 +128,8 @@ func (i *instance) connect(ctx context.Context, as *owner) error {
 	if err != nil {
 		return err
 	}
-	conn := r.protocol.(*goplugin.GRPCClient).Conn //nolint:errcheck,forcetypeassert // gRPC is the only allowed protocol
-	i.rpc = raw.(control.PluginClient)             //nolint:errcheck,forcetypeassert // control.Plugins dispenses nothing else
+	conn := r.protocol.(*goplugin.GRPCClient).Conn // gRPC is the only allowed protocol
+	i.rpc = raw.(control.PluginClient)             // control.Plugins dispenses nothing else
 	i.health = grpc_health_v1.NewHealthClient(conn)
 	described, err := i.rpc.Describe(ctx, &control.DescribeRequest{})
 	if err != nil {
@@ -198,7 +201,7 @@ type report struct {
 // run calls Run and passes its states on until the stream ends, which is the
 // last report.
 func (i *instance) run(ctx context.Context) (<-chan report, error) {
-	ctx, i.stopRun = context.WithCancel(context.WithoutCancel(ctx)) //nolint:contextcheck // the stream lives as long as the process
+	ctx, i.stopRun = context.WithCancel(context.WithoutCancel(ctx)) // the stream lives as long as the process
 	stream, err := i.rpc.Run(ctx, &control.RunRequest{Worker: i.worker()})
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
@@ -280,6 +283,8 @@ func (i *instance) letGo(ctx context.Context) {
 	}()
 	select {
 	case <-done:
+		// go-plugin removes it only after a start that succeeded.
+		_ = os.RemoveAll(i.control)
 	case <-ctx.Done():
 		i.log.Error("go-plugin did not let go of a dead plugin")
 	}

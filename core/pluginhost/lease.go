@@ -93,13 +93,16 @@ func (i *instance) lent(id string) bool {
 	return false
 }
 
-// adopt takes over the process groups a state names. Only those are believed
-// that the plugin itself started: it must not make us kill strangers.
+// adopt takes over the process groups a state names, and those of children it
+// does not name. Only what the plugin itself started is believed: it must not
+// make us kill strangers.
 func (i *instance) adopt(st sdk.State) {
 	named := slices.Clone(st.ProcessGroups)
 	for _, e := range st.Endpoints {
 		named = append(named, e.ProcessGroups...)
 	}
+	own := i.runner.process().PID()
+	named = append(named, process.ChildGroups(own)...)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for id, g := range i.groups {
@@ -108,7 +111,6 @@ func (i *instance) adopt(st sdk.State) {
 			delete(i.groups, id)
 		}
 	}
-	own := i.runner.process().PID()
 	for _, id := range named {
 		if _, known := i.groups[id]; known || id == own {
 			continue

@@ -17,7 +17,7 @@ import (
 // write it keeps its level, message and attributes, and true is returned;
 // anything else is the message as it is, at the level otherwise.
 func logLine(log *slog.Logger, otherwise slog.Level, line process.Line) bool {
-	ctx := context.Background() //nolint:contextcheck // belongs to no request
+	ctx := context.Background() // belongs to no request
 	if line.Dropped > 0 {
 		log.Log(ctx, slog.LevelWarn, "lines of the plugin's output came too fast and were dropped", "lines", line.Dropped)
 	}

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case GuardianArg:
-			os.Exit(GuardianMain(os.Stdin))
+			syscall.Exit(GuardianMain(os.Stdin))
 		case "faulty":
 			faulty.Main(strings.Join(os.Args[2:], " "))
 			syscall.Exit(0) // os.Exit waits a second under the race detector
@@ -40,7 +40,6 @@ func TestMain(m *testing.M) {
 			faulty.LeakMain()
 		case "host":
 			hostMain(os.Args[2])
-			os.Exit(0)
 		}
 	}
 	// Most of the time is spent waiting for processes, not computing.
@@ -102,7 +101,7 @@ type testHost struct {
 	log *logSink
 }
 
-func executableOf(t testing.TB) string {
+func executableOf(t *testing.T) string {
 	t.Helper()
 	path, err := os.Executable()
 	if err != nil {
@@ -112,9 +111,9 @@ func executableOf(t testing.TB) string {
 }
 
 // shortDir is a folder whose path leaves room for sockets.
-func shortDir(t testing.TB) string {
+func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tqt")
+	dir, err := os.MkdirTemp("", "tqt") //nolint:usetesting // t.TempDir's path is too long for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +153,7 @@ func newTestHost(t *testing.T, change ...func(*timing)) *testHost {
 	return &testHost{Host: h, log: sink}
 }
 
-func spec(t testing.TB, s faulty.Settings, mode ...string) api.PluginSpec {
+func spec(t *testing.T, s faulty.Settings, mode ...string) api.PluginSpec {
 	t.Helper()
 	settings, err := json.Marshal(s)
 	if err != nil {
@@ -245,7 +244,9 @@ func request(e sdk.Endpoint, path string) (string, error) {
 		return "", err
 	}
 	params := fastcgi.Params{
-		{Name: "REQUEST_METHOD", Value: "GET"}, {Name: "REQUEST_URI", Value: path}, {Name: "HTTP_HOST", Value: "x"},
+		{Name: "REQUEST_METHOD", Value: "GET"},
+		{Name: "REQUEST_URI", Value: path},
+		{Name: "HTTP_HOST", Value: "x"},
 		{Name: "SERVER_PROTOCOL", Value: "HTTP/1.1"},
 	}
 	if err := c.Start(fastcgi.Responder, true, params, []byte{}); err != nil {

@@ -11,9 +11,7 @@ import (
 	"github.com/mevdschee/tqserver/core/api"
 )
 
-var (
-	errStopped = errors.New("stopped")
-)
+var errStopped = errors.New("stopped")
 
 // plugin is one supervised plugin: the process that runs now, and what those
 // before it still have lent. It implements api.Plugin.
@@ -60,7 +58,7 @@ func newPlugin(h *Host, spec api.PluginSpec, events api.PluginEvents) *plugin {
 
 // start returns after the first Ready, or with the reason why there was none.
 func (p *plugin) start(ctx context.Context) error {
-	go p.supervise()
+	go p.supervise() //nolint:contextcheck // it lives until Stop, not as long as the start
 	select {
 	case err := <-p.started:
 		if err != nil {
@@ -140,7 +138,7 @@ func (p *plugin) supervise() {
 			return
 		}
 		if !p.wasReady() {
-			p.reportStart(fmt.Errorf("worker %s: %w", p.spec.Worker, err))
+			p.reportStart(err) // the caller names the worker
 			p.halt()
 			return
 		}

@@ -3,36 +3,39 @@ package pluginhost
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mevdschee/tqserver/plugins/faulty"
+	"github.com/mevdschee/tqserver/sdk/process"
 )
 
 // A worker in the plugin's own process is gone with it: Down, then Ready.
 func TestRestartOfAGoWorker(t *testing.T) {
 	t.Parallel()
-	for name, die := range map[string]func(t *testing.T, h *testHost, p *pool){
-		"SIGKILL": func(t *testing.T, h *testHost, _ *pool) { kill(t, pluginPID(t, h, 0), syscall.SIGKILL) },
-		"SIGSTOP": func(t *testing.T, h *testHost, _ *pool) { kill(t, pluginPID(t, h, 0), syscall.SIGSTOP) },
-		"exit in mid-request": func(t *testing.T, _ *testHost, p *pool) {
-			if answer, err := request(p.wait(t, 0).Endpoints[0], "/exit"); err == nil {
-				t.Errorf("passed for whole: %q", answer)
-			}
-		},
-		"SIGKILL, grandchild holds fd 1 and 2": func(t *testing.T, h *testHost, _ *pool) {
-			kill(t, pluginPID(t, h, 0), syscall.SIGKILL)
-		},
+	for name, c := range map[string]struct {
+		settings faulty.Settings
+		signal   syscall.Signal // 0: it exits in the midst of a request
+	}{
+		"SIGKILL":                              {signal: syscall.SIGKILL},
+		"SIGSTOP":                              {signal: syscall.SIGSTOP},
+		"exit in mid-request":                  {},
+		"SIGKILL, grandchild holds fd 1 and 2": {settings: faulty.Settings{Leak: true}, signal: syscall.SIGKILL},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newTestHost(t, func(timing *timing) { timing.ping = 300 * time.Millisecond })
-			p, pool := start(t, h, spec(t, faulty.Settings{Leak: name == "SIGKILL, grandchild holds fd 1 and 2"}))
+			p, pool := start(t, h, spec(t, c.settings))
 			first := pool.wait(t, 0)
 			pid := serverPID(t, first)
 			began := time.Now()
-			die(t, h, pool)
+			if c.signal != 0 {
+				kill(t, pid, c.signal)
+			} else if answer, err := request(first.Endpoints[0], "/exit"); err == nil {
+				t.Errorf("passed for whole: %q", answer)
+			}
 			eventually(t, "Down", func() bool { return len(pool.down()) > 0 })
 			if took := time.Since(began); took > 4*time.Second {
 				t.Errorf("noticed after %v", took)
@@ -123,6 +126,55 @@ func TestChildOfALivingPluginDies(t *testing.T) {
 	stop(t, p)
 }
 
+// What the plugin started without telling is found while it lives.
+func TestHiddenChildren(t *testing.T) {
+	t.Parallel()
+	for name, sig := range map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGSTOP": syscall.SIGSTOP} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newTestHost(t, func(timing *timing) { timing.ping = 200 * time.Millisecond })
+			p, pool := start(t, h, spec(t, faulty.Settings{Hidden: true}))
+			pid := serverPID(t, pool.wait(t, 0))
+			hidden := process.ChildGroups(pid)
+			if len(hidden) != 1 {
+				t.Fatalf("children: %v", hidden)
+			}
+			kill(t, pid, sig)
+			pool.wait(t, 1)
+			eventually(t, "end of the hidden child", func() bool { return !alive(hidden[0]) })
+			stop(t, p)
+		})
+	}
+}
+
+// G14: restarts leak neither descriptors nor goroutines.
+func TestRestartsLeakNothing(t *testing.T) {
+	h := newTestHost(t, func(timing *timing) { timing.backoff, timing.backoffMost = time.Millisecond, time.Millisecond })
+	p, pool := start(t, h, spec(t, faulty.Settings{Child: true}))
+	restart := func(n int) {
+		old := pool.wait(t, n)
+		kill(t, pluginPID(t, h, 0), syscall.SIGKILL)
+		pool.wait(t, n+1)
+		old.Release()
+		eventually(t, "end of the old child", func() bool { return !alive(old.Endpoints[0].ProcessGroups[0]) })
+	}
+	count := func() (int, int) {
+		fds, _ := os.ReadDir("/proc/self/fd")
+		return len(fds), runtime.NumGoroutine()
+	}
+	const rounds = 8
+	restart(0)
+	fds, goroutines := count()
+	for n := range rounds {
+		restart(n + 1)
+	}
+	eventually(t, "as few descriptors and goroutines as before", func() bool {
+		f, g := count()
+		return f <= fds+2 && g <= goroutines+2
+	})
+	stop(t, p)
+}
+
 func TestStopDuringBackOff(t *testing.T) {
 	t.Parallel()
 	h := newTestHost(t, func(timing *timing) { timing.backoff, timing.backoffMost = time.Hour, time.Hour })
@@ -165,8 +217,8 @@ func TestForeignGroupIsRefused(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	b := newBackoff(defaultTiming())
-	for _, want := range []time.Duration{100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000} {
-		want *= time.Millisecond
+	for _, ms := range []int{100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000} {
+		want := time.Duration(ms) * time.Millisecond
 		if got := b.next(time.Second); got > want || got < want*3/4 {
 			t.Errorf("pause %v, want up to %v", got, want)
 		}

@@ -46,11 +46,11 @@ type runner struct {
 	group    process.Group
 	lifeline *os.File
 	killed   bool
-	early    []string // the last lines it printed
-	inPart   bool     // the line last kept goes on
-	crashed  bool     // the line last kept is that of a Go panic
-	greeted  bool     // the handshake line came
-	over     chan struct{}
+	early    []string      // the last lines it printed
+	inPart   bool          // the line last kept goes on
+	crashed  bool          // the line last kept is that of a Go panic
+	greeted  bool          // the handshake line came
+	over     chan struct{} // closed when the process and its output are done with
 }
 
 func newRunner(h *Host, spec api.PluginSpec, as *owner, log *slog.Logger) *runner {
@@ -70,14 +70,14 @@ func (r *runner) spawn(env []string) error {
 	if err != nil {
 		return err
 	}
-	defer stdout.Close()
+	defer func() { _ = stdout.Close() }()
 	stderr, errLines, err := process.LinePipe(r.stderr)
 	if err != nil {
 		_ = stdout.Close()
 		outLines.Close()
 		return err
 	}
-	defer stderr.Close()
+	defer func() { _ = stderr.Close() }()
 	fail := func(err error) error {
 		_ = stdout.Close()
 		_ = stderr.Close()
@@ -89,7 +89,7 @@ func (r *runner) spawn(env []string) error {
 	if err != nil {
 		return fail(err)
 	}
-	defer far.Close()
+	defer func() { _ = far.Close() }()
 	proc, err := process.Start(process.Spec{
 		Path: r.spec.Command[0], Args: r.spec.Command[1:], Env: r.environment(env), Dir: r.spec.Folder,
 		Stdout: stdout, Stderr: stderr, Files: []*os.File{far}, Credential: r.as.attr(),
@@ -237,6 +237,9 @@ func (r *runner) process() *process.Process {
 // process and its output are done with.
 func (r *runner) kill(ctx context.Context) error {
 	r.mu.Lock()
+	if r.proc == nil && !r.killed {
+		close(r.over) // nothing will be started any more
+	}
 	r.killed = true
 	proc, group := r.proc, r.group
 	r.mu.Unlock()

@@ -79,6 +79,9 @@ func TestStartFails(t *testing.T) {
 			if strings.ContainsRune(err.Error(), 0) {
 				t.Errorf("error with a NUL: %q", err)
 			}
+			if left, _ := filepath.Glob(h.Folder() + "/*"); len(left) != 1 {
+				t.Errorf("left in the runtime folder: %v", left)
+			}
 			var refused *api.SettingsError
 			if got := errors.As(err, &refused); got != (name == "refuses settings") {
 				t.Errorf("SettingsError: %v", got)

@@ -23,32 +23,37 @@ func (p *pool) abandon(c *poolConn, running bool) {
 		p.discard(c)
 		return
 	}
-	go func() {
+	go func() { // ends with the script, or when the pool's process is killed
 		ctx, cancel := context.WithTimeout(context.Background(), abandonMost)
 		defer cancel()
-		waitHangup(ctx, u)
+		// An error leaves no way to know: the place is given back at once.
+		_ = waitLetGo(ctx, u)
 		p.discard(c)
 	}()
 }
 
-// waitHangup shuts the reading side and waits until the other end has closed
-// the connection or ctx ends. Reading cannot tell: after the shutdown it
-// returns at once. The poller still wakes on the hang-up.
-func waitHangup(ctx context.Context, c *net.UnixConn) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
+// waitLetGo shuts the reading side and waits until the process at the other end
+// is done with the connection, or ctx ends. php-cgi then shuts its writing side
+// and reads until we close (fcgi_close in main/fastcgi.c), which no flag of our
+// socket shows. So a byte is sent that no script reads: when it was taken, the
+// script has ended. The kernel wakes a writer when its bytes are.
+func waitLetGo(ctx context.Context, c *net.UnixConn) error {
 	if err := c.CloseRead(); err != nil {
-		return
+		return err
 	}
 	deadline, _ := ctx.Deadline()
-	if err := c.SetReadDeadline(deadline); err != nil {
-		return
+	if err := c.SetWriteDeadline(deadline); err != nil {
+		return err
 	}
-	_ = raw.Read(func(fd uintptr) bool {
-		poll := []unix.PollFd{{Fd: int32(fd)}}
-		_, err := unix.Poll(poll, 0)
-		return err == nil && poll[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+	if _, err := c.Write([]byte{0}); err != nil {
+		return err // it has closed already
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Write(func(fd uintptr) bool {
+		untaken, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+		return err != nil || untaken == 0
 	})
 }

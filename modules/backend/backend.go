@@ -18,8 +18,9 @@ import (
 type Backend struct {
 	log     *slog.Logger
 	plugins api.Plugins
-	workers []*hosted
-	wrong   error // with the folders that are not among workers
+	defined []definition
+	workers []*hosted // of those that can run
+	wrong   error     // with the others
 }
 
 // hosted is one worker with the plugin that runs it.
@@ -42,9 +43,12 @@ type Deps struct {
 // by Check. Nothing runs before Start.
 func New(cfg Config, d Deps) *Backend {
 	definitions, err := loadFolder(cfg.Workers, d.Runtime.Executable)
-	b := &Backend{log: d.Log, plugins: d.Plugins, wrong: err}
+	b := &Backend{log: d.Log, plugins: d.Plugins, defined: definitions, wrong: err}
 	chunks := newChunks()
 	for _, def := range definitions {
+		if def.wrong {
+			continue
+		}
 		w := &worker{
 			name: def.spec.Worker, prefix: def.prefix(), limits: def.limits, config: cfg, spool: d.Runtime.Folder,
 			software: "TQServer/" + d.Runtime.Version, chunks: chunks, log: d.Log.With("worker", def.spec.Worker),
@@ -85,18 +89,21 @@ func (b *Backend) Check(ctx context.Context, deep bool) error {
 	if !deep {
 		return b.wrong
 	}
-	return errors.Join(b.wrong, b.each(func(h *hosted) error {
-		problems, err := b.plugins.Check(ctx, h.definition.spec)
-		if err != nil {
-			return fmt.Errorf("worker %s: %w", h.name, err)
+	return errors.Join(b.wrong, each(b.defined, func(def definition) error {
+		if len(def.spec.Command) == 0 {
+			return nil
 		}
-		return h.definition.problems(problems)
+		problems, err := b.plugins.Check(ctx, def.spec)
+		if err != nil {
+			return fmt.Errorf("worker %s: %w", def.spec.Worker, err)
+		}
+		return def.problems(problems)
 	}))
 }
 
 // Start starts all plugins at once and returns when every one is ready.
 func (b *Backend) Start(ctx context.Context) error {
-	return b.each(func(h *hosted) error {
+	return each(b.workers, func(h *hosted) error {
 		running, err := b.plugins.Start(ctx, h.definition.spec, api.PluginEvents{Ready: h.pool.ready, Down: func(reason string) {
 			h.log.Warn("no process serves the worker; requests wait", "reason", reason)
 			h.pool.lost(reason)
@@ -105,7 +112,7 @@ func (b *Backend) Start(ctx context.Context) error {
 			return h.definition.problems(refused.Problems)
 		}
 		if err != nil {
-			return fmt.Errorf("worker %s: %w", h.name, err)
+			return err
 		}
 		h.running = running
 		return nil
@@ -114,7 +121,7 @@ func (b *Backend) Start(ctx context.Context) error {
 
 // Drain lets the scripts that still run finish until ctx ends.
 func (b *Backend) Drain(ctx context.Context) error {
-	return b.each(func(h *hosted) error { return h.pool.stop(ctx) })
+	return each(b.workers, func(h *hosted) error { return h.pool.stop(ctx) })
 }
 
 // killGrace is what a process gets whose requests have had their time.
@@ -123,7 +130,7 @@ const killGrace = 500 * time.Millisecond
 // Stop ends the plugins and all their processes; those that are still busy
 // have been drained for as long as they may.
 func (b *Backend) Stop(ctx context.Context) error {
-	return b.each(func(h *hosted) error {
+	return each(b.workers, func(h *hosted) error {
 		if h.running == nil {
 			return nil
 		}
@@ -136,12 +143,12 @@ func (b *Backend) Stop(ctx context.Context) error {
 	})
 }
 
-// each runs do for all workers at once and joins their errors in order.
-func (b *Backend) each(do func(*hosted) error) error {
-	errs := make([]error, len(b.workers))
+// each runs do for all at once and joins their errors in order.
+func each[T any](list []T, do func(T) error) error {
+	errs := make([]error, len(list))
 	var running sync.WaitGroup
-	for i, h := range b.workers {
-		running.Go(func() { errs[i] = do(h) })
+	for i, one := range list {
+		running.Go(func() { errs[i] = do(one) })
 	}
 	running.Wait()
 	return errors.Join(errs...)

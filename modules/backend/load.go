@@ -61,7 +61,8 @@ type definition struct {
 	settings workerSettings
 	limits   poolSettings
 	kind     kind
-	spec     api.PluginSpec
+	spec     api.PluginSpec // without a command when it could not be made
+	wrong    bool           // it cannot run
 }
 
 // prefix is the URL prefix without a trailing slash.
@@ -77,7 +78,7 @@ func (d *definition) problems(refused []sdk.Problem) error {
 }
 
 // loadFolder reads every worker below folder, in the order of their names. The
-// error is about those that are not in the list.
+// error is about those that are wrong.
 func loadFolder(folder, executable string) ([]definition, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -92,10 +93,8 @@ func loadFolder(folder, executable string) ([]definition, error) {
 			continue
 		}
 		d, bad := load(path, executable)
-		problems = append(problems, bad...)
-		if len(bad) == 0 {
-			list = append(list, d)
-		}
+		d.wrong = len(bad) > 0
+		list, problems = append(list, d), append(problems, bad...)
 	}
 	return list, conf.Err(problems)
 }

@@ -21,7 +21,7 @@ import (
 type phpHandler struct {
 	*worker
 	root   *docroot.Root
-	folder string         // DOCUMENT_ROOT, as configured
+	folder string         // the document root as configured
 	files  api.FileServer // nil when the static module is off
 	params sync.Pool      // of *fastcgi.Params
 	told   [2]sync.Once   // that PHP_VALUE, PHP_ADMIN_VALUE have no effect
@@ -142,7 +142,7 @@ func badBody(err error) failure {
 // environment is what the script sees. What a web server sent by FastCGI goes
 // on unchanged but for what was checked here.
 func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.FastCGI, target docroot.Target, length int64) fastcgi.Params {
-	scriptName := h.prefix + target.ScriptName
+	scriptName, root := h.prefix+target.ScriptName, target.Root
 	sent := api.FastCGIFrom(r.Context())
 	if sent == nil {
 		e := cgi.Env{ServerSoftware: h.software, ContentLength: length}
@@ -167,6 +167,10 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 				if from == nil {
 					continue
 				}
+				if p.Value == h.folder {
+					p.Value = target.Root // where SCRIPT_FILENAME lies
+				}
+				root = p.Value
 			case "PHP_VALUE", "PHP_ADMIN_VALUE":
 				// Only PHP-FPM reads them; who could send params could set php.ini.
 				h.tellOnce(p, r)
@@ -176,11 +180,8 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 		}
 		dst = append(dst, cgi.Param{Name: "CONTENT_LENGTH", Value: strconv.FormatInt(length, 10)})
 	}
-	root := h.folder
 	if from == nil {
 		dst = append(dst, cgi.Param{Name: "DOCUMENT_ROOT", Value: root})
-	} else if d := sent.Params.Get("DOCUMENT_ROOT"); d != "" {
-		root = d
 	}
 	dst = append(dst, cgi.Param{Name: "SCRIPT_FILENAME", Value: target.Filename}, cgi.Param{Name: "SCRIPT_NAME", Value: scriptName})
 	if target.PathInfo != "" {

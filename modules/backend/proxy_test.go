@@ -32,8 +32,10 @@ func streamWorker(t *testing.T, inner http.HandlerFunc) *httptest.Server {
 	served := make(chan error, 1)
 	go func() { served <- process.Serve(l) }()
 	limits := defaultPool()
-	w := &worker{name: "w", limits: limits, config: DefaultConfig(), chunks: newChunks(), log: slog.New(slog.DiscardHandler),
-		pool: newPool("w", limits.Queue.Length, limits.Queue.Wait)}
+	w := &worker{
+		name: "w", limits: limits, config: DefaultConfig(), chunks: newChunks(), log: slog.New(slog.DiscardHandler),
+		pool: newPool("w", limits.Queue.Length, limits.Queue.Wait),
+	}
 	w.pool.ready(api.EndpointSet{Release: func() {}, Endpoints: []sdk.Endpoint{
 		{ID: "w", Network: "unix", Address: l.Addr().String(), MaxConcurrent: 8},
 	}})

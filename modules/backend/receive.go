@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/mevdschee/tqserver/sdk/cgi"
 )
@@ -84,10 +85,11 @@ func (c *call) finish(sender *sync.WaitGroup) {
 
 // leave gives up a connection whose answer is not complete.
 func (c *call) leave(sender *sync.WaitGroup, why error) {
-	c.pool.abandon(c.conn, timeout(why) || errors.Is(why, errGone))
 	if sender != nil {
+		_ = c.conn.SetWriteDeadline(time.Now()) // nobody wants the rest of the body
 		sender.Wait()
 	}
+	c.pool.abandon(c.conn, timeout(why) || errors.Is(why, errGone))
 }
 
 func (c *call) writeHead(head *cgi.Head) {

@@ -16,7 +16,11 @@ func Module() module.Descriptor {
 		Needs:   []string{"router", "backend"},
 		Options: fx.Module("fastcgi",
 			fx.Provide(Section.Decode, fx.Private),
-			fx.Provide(fx.Annotate(New, fx.As(new(api.Front)), fx.ResultTags(`group:"fronts"`))),
+			fx.Provide(New, fx.Private),
+			fx.Provide(
+				fx.Annotate(func(s *Server) api.Front { return s }, fx.ResultTags(`group:"fronts"`)),
+				fx.Annotate(func(s *Server) api.Check { return s.Check }, fx.ResultTags(`group:"checks"`)),
+			),
 		),
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/sdk/fastcgi"
+	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
 // Server is the FastCGI front: a protocol server for the common addresses and
@@ -19,6 +20,7 @@ import (
 type Server struct {
 	cfg     Config
 	listen  api.Listen
+	claim   api.Claim
 	allow   func(net.Conn) bool
 	log     *slog.Logger
 	failed  api.Failed
@@ -35,12 +37,12 @@ type entry struct {
 
 // New makes the front; nothing listens before Start. failed is called when a
 // listener breaks after Start.
-func New(cfg Config, router api.Router, workers api.Workers, listen api.Listen, log *slog.Logger, failed api.Failed) (*Server, error) {
+func New(cfg Config, router api.Router, workers api.Workers, listen api.Listen, claim api.Claim, log *slog.Logger, failed api.Failed) (*Server, error) {
 	allow, err := fastcgi.AllowAddrs(strings.Join(cfg.AllowedClients, ","))
 	if err != nil {
 		return nil, fmt.Errorf("fastcgi.allowed_clients: %w", err)
 	}
-	s := &Server{cfg: cfg, listen: listen, allow: allow, log: log, failed: failed}
+	s := &Server{cfg: cfg, listen: listen, claim: claim, allow: allow, log: log, failed: failed}
 	s.entries = append(s.entries, entry{"fastcgi.listen", cfg.Listen, s.protocol(router)})
 	for _, w := range workers {
 		if len(w.Listen) == 0 {
@@ -96,6 +98,17 @@ func (s *Server) limits(next http.Handler) http.Handler {
 	})
 }
 
+// Check claims every address.
+func (s *Server) Check(context.Context, bool) error {
+	var errs []error
+	for _, e := range s.entries {
+		for i, address := range e.listen {
+			errs = append(errs, s.claim(settings.Index(e.setting, i), address))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Start binds every address and serves in the background.
 func (s *Server) Start(context.Context) error {
 	type bound struct {
@@ -104,8 +117,8 @@ func (s *Server) Start(context.Context) error {
 	}
 	var listeners []bound
 	for _, e := range s.entries {
-		for _, address := range e.listen {
-			l, err := s.listen(e.setting, address, api.SocketFile{Mode: s.cfg.SocketMode.Mode(), Group: s.cfg.SocketGroup})
+		for i, address := range e.listen {
+			l, err := s.listen(settings.Index(e.setting, i), address, api.SocketFile{Mode: s.cfg.SocketMode.Mode(), Group: s.cfg.SocketGroup})
 			if err != nil {
 				for _, open := range listeners {
 					_ = open.Close()

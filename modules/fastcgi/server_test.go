@@ -55,7 +55,7 @@ func start(t *testing.T, cfg Config, workers api.Workers) {
 			return nil, fmt.Errorf("bad address %s", a)
 		}
 		return net.Listen(network, path)
-	}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	}, nil, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,10 +138,10 @@ func TestReasonReachesTheWebServersLog(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.AllowedClients = []string{"example.org"}
-	if _, err := New(cfg, fakeRouter{}, nil, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "allowed_clients") {
+	if _, err := New(cfg, fakeRouter{}, nil, nil, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "allowed_clients") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := New(DefaultConfig(), fakeRouter{}, api.Workers{{Name: "nobody", Listen: []string{"unix:x"}}}, nil, nil, nil); err == nil {
+	if _, err := New(DefaultConfig(), fakeRouter{}, api.Workers{{Name: "nobody", Listen: []string{"unix:x"}}}, nil, nil, nil, nil); err == nil {
 		t.Error("a worker the router does not know got a socket")
 	}
 }
@@ -158,7 +158,7 @@ func TestStartUndoesWhatHalfSucceeded(t *testing.T) {
 		l, err := net.Listen("unix", strings.TrimPrefix(a, "unix:"))
 		opened = l
 		return l, err
-	}, slog.New(slog.DiscardHandler), nil)
+	}, nil, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

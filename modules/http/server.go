@@ -10,12 +10,14 @@ import (
 	"sync"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
 // Server is the HTTP front: one http.Server on every configured address.
 type Server struct {
 	cfg     Config
 	listen  api.Listen
+	claim   api.Claim
 	log     *slog.Logger
 	server  *http.Server
 	serving sync.WaitGroup
@@ -24,8 +26,8 @@ type Server struct {
 
 // New makes the front for next; nothing listens before Start. failed is called
 // when a listener breaks after Start.
-func New(cfg Config, next api.Router, listen api.Listen, log *slog.Logger, failed api.Failed) *Server {
-	s := &Server{cfg: cfg, listen: listen, log: log, failed: failed}
+func New(cfg Config, next api.Router, listen api.Listen, claim api.Claim, log *slog.Logger, failed api.Failed) *Server {
+	s := &Server{cfg: cfg, listen: listen, claim: claim, log: log, failed: failed}
 	s.server = &http.Server{
 		Handler:           s.limits(next),
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
@@ -36,11 +38,22 @@ func New(cfg Config, next api.Router, listen api.Listen, log *slog.Logger, faile
 	return s
 }
 
+// Check claims every address.
+func (s *Server) Check(context.Context, bool) error {
+	errs := make([]error, 0, len(s.cfg.Listen))
+	for i, address := range s.cfg.Listen {
+		errs = append(errs, s.claim(setting(i), address))
+	}
+	return errors.Join(errs...)
+}
+
+func setting(i int) string { return settings.Index("http.listen", i) }
+
 // Start binds every address and serves in the background.
 func (s *Server) Start(context.Context) error {
 	listeners := make([]net.Listener, 0, len(s.cfg.Listen))
-	for _, address := range s.cfg.Listen {
-		l, err := s.listen("http.listen", address, api.SocketFile{Mode: s.cfg.SocketMode.Mode(), Group: s.cfg.SocketGroup})
+	for i, address := range s.cfg.Listen {
+		l, err := s.listen(setting(i), address, api.SocketFile{Mode: s.cfg.SocketMode.Mode(), Group: s.cfg.SocketGroup})
 		if err != nil {
 			for _, open := range listeners {
 				_ = open.Close()

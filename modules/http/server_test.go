@@ -41,7 +41,7 @@ func startServer(t *testing.T, cfg Config, handler http.HandlerFunc) (string, *S
 			address = l.Addr().String()
 		}
 		return l, err
-	}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	}, nil, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestStopWithoutStart(t *testing.T) {
-	s := New(DefaultConfig(), fakeRouter{http.NotFoundHandler()}, nil, slog.New(slog.DiscardHandler), nil)
+	s := New(DefaultConfig(), fakeRouter{http.NotFoundHandler()}, nil, nil, slog.New(slog.DiscardHandler), nil)
 	if err := s.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -215,7 +215,7 @@ func TestStopLetsARunningRequestFinish(t *testing.T) {
 		l, err := net.Listen("tcp", a)
 		address = l.Addr().String()
 		return l, err
-	}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	}, nil, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type Settings struct {
 type prepared struct {
 	binary   binary
 	baseIni  string   // the php.ini to copy, or empty
-	roots    []string // the document root as configured, and its real path when that differs
+	roots    []string // the first part of the document root's path, as configured and real
 	settings map[string]string
 	admin    map[string]string
 	env      []string
@@ -89,10 +89,17 @@ func checkRoot(root string, add func(path, format string, args ...any)) (roots [
 	if st, err := os.Stat(real); err == nil && !st.IsDir() {
 		add("", "document root %s is not a folder", root)
 	}
-	if real == root {
-		return []string{root}
+	return slices.Compact([]string{firstPart(root), firstPart(real)})
+}
+
+// firstPart is /srv of /srv/app/current/public. The document root may be a link
+// that a deployment switches; php.ini's sections must hold for where it leads
+// then, too. Nothing but this worker's scripts is run below them.
+func firstPart(path string) string {
+	if i := strings.IndexByte(path[min(1, len(path)):], '/'); i >= 0 {
+		return path[:i+1]
 	}
-	return []string{root, real}
+	return path
 }
 
 func checkNames(section string, m map[string]string, add func(path, format string, args ...any)) {
