@@ -26,7 +26,7 @@ type Line struct {
 	// Part says that the line was longer than MaxLine and goes on in the next one.
 	Part bool
 	// Dropped is how many lines were lost before this one because they came
-	// faster than they were taken.
+	// faster than they were taken; the Text may be empty then.
 	Dropped int
 }
 
@@ -104,7 +104,10 @@ func (w *LineWriter) run() {
 	for range w.wake {
 		w.mu.Lock()
 		lines, closed := w.queue, w.closed
-		w.queue, w.size = nil, 0
+		if w.dropped > 0 {
+			lines = append(lines, Line{Dropped: w.dropped})
+		}
+		w.queue, w.size, w.dropped = nil, 0, 0
 		w.mu.Unlock()
 		for _, line := range lines {
 			w.emit(line)
@@ -115,16 +118,12 @@ func (w *LineWriter) run() {
 	}
 }
 
-// Close hands on the last line, finished or not, and how many were lost at the
-// end. It waits a second for emit at most.
+// Close hands on the last line, finished or not. It waits a second for emit at most.
 func (w *LineWriter) Close() error {
 	w.mu.Lock()
 	if !w.closed {
 		if len(w.partial) > 0 {
 			w.push(false)
-		}
-		if w.dropped > 0 {
-			w.queue = append(w.queue, Line{Dropped: w.dropped})
 		}
 		w.closed = true
 	}

@@ -43,7 +43,8 @@ type Process struct {
 }
 
 // Start starts the child as leader of a new process group. The error names
-// the path.
+// the path. Every descriptor this process has open, 0 to 2 aside, is marked
+// close-on-exec by it.
 func Start(s Spec) (*Process, error) {
 	p := &Process{name: s.Path, done: make(chan struct{})}
 	if s.DieWithParent {
@@ -72,6 +73,7 @@ func Start(s Spec) (*Process, error) {
 }
 
 func (p *Process) start(s Spec) error {
+	closeOnExec()
 	// Only *os.File, so that os/exec starts no copying goroutine and Wait waits
 	// for the process alone.
 	//nolint:noctx // the child outlives any one context; Stop ends it

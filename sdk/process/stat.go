@@ -51,7 +51,7 @@ func allPIDs() []int {
 	if err != nil {
 		return nil
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	names, err := d.Readdirnames(-1)
 	if err != nil {
 		return nil
@@ -63,6 +63,17 @@ func allPIDs() []int {
 		}
 	}
 	return pids
+}
+
+// ChildGroups lists the process groups that a process's own children lead.
+func ChildGroups(pid int) []int {
+	var groups []int
+	for _, child := range allPIDs() {
+		if s, err := readStat(child); err == nil && s.parent == pid && s.group == child && !s.ended() {
+			groups = append(groups, child)
+		}
+	}
+	return groups
 }
 
 // descentDepth bounds the walk up the parents.

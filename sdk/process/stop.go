@@ -36,6 +36,9 @@ func (p *Process) Stop(ctx context.Context) error {
 	select {
 	case <-p.done:
 	case <-ctx.Done():
+		if p.Ended() {
+			break
+		}
 		killed = fmt.Errorf("%s (pid %d): %w after its time to stop", p.name, p.PID(), ErrKilled)
 	}
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), killWait)

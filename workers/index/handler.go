@@ -38,8 +38,12 @@ type pair struct{ Name, Value string }
 // show answers with the request as the worker sees it.
 func show(w http.ResponseWriter, r *http.Request, page *template.Template, posted []pair) {
 	got := []pair{
-		{"Method", r.Method}, {"URL", r.URL.String()}, {"Protocol", r.Proto},
-		{"Host", r.Host}, {"Client", r.RemoteAddr}, {"TLS", strconv.FormatBool(r.TLS != nil)},
+		{"Method", r.Method},
+		{"URL", r.URL.String()},
+		{"Protocol", r.Proto},
+		{"Host", r.Host},
+		{"Client", r.RemoteAddr},
+		{"TLS", strconv.FormatBool(r.TLS != nil)},
 	}
 	var headers []pair
 	for name, values := range r.Header {
@@ -51,9 +55,14 @@ func show(w http.ResponseWriter, r *http.Request, page *template.Template, poste
 	_ = page.Execute(w, map[string][]pair{"Got": got, "Headers": headers, "Posted": posted})
 }
 
+// formMost bounds a posted form, files included.
+const formMost = 64 << 20
+
 // form shows what was posted, urlencoded or multipart.
 func form(w http.ResponseWriter, r *http.Request, page *template.Template) {
-	if err := r.ParseMultipartForm(formMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+	r.Body = http.MaxBytesReader(w, r.Body, formMost)
+	err := r.ParseMultipartForm(formMemory) //nolint:gosec // bounded just above; files beyond formMemory go to disk
+	if err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		http.Error(w, "the form cannot be read: "+err.Error(), http.StatusBadRequest)
 		return
 	}
