@@ -17,7 +17,15 @@ func Logger() *slog.Logger {
 	if text := os.Getenv(control.EnvLogLevel); text != "" {
 		_ = level.UnmarshalText([]byte(text)) // unknown: stays at info
 	}
-	return slog.New(slog.NewJSONHandler(stderr{}, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewJSONHandler(stderr{}, &slog.HandlerOptions{Level: level, ReplaceAttr: readable}))
+}
+
+// readable keeps the unit of a duration, which JSON would make a bare number.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // stderr is descriptor 2 itself: go-plugin replaces os.Stderr by a pipe of its

@@ -1,12 +1,15 @@
 package pluginhost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -177,6 +180,11 @@ func (h *Host) Reap() {
 	defer cancel()
 	for _, p := range plugins {
 		p.abandon()
+	}
+	// The oldest first: a plugin must not see its children die, and say so.
+	slices.SortFunc(groups, func(a, b process.Group) int { return cmp.Compare(a.Start, b.Start) })
+	for _, g := range groups {
+		_ = g.Signal(syscall.SIGKILL)
 	}
 	var all sync.WaitGroup
 	for _, g := range groups {
