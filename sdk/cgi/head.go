@@ -268,15 +268,15 @@ func splitLine(line string) (name, value, problem string) {
 	if strings.HasPrefix(line, "HTTP/") {
 		return "", "", "a status line: non-parsed headers (NPH) are not supported"
 	}
-	colon := strings.IndexByte(line, ':')
-	if colon < 0 {
+	before, after, ok := strings.Cut(line, ":")
+	if !ok {
 		return "", "", fmt.Sprintf("no colon in %.40q", line)
 	}
-	name = line[:colon]
+	name = before
 	if !ValidToken(name) {
 		return "", "", fmt.Sprintf("%.40q is not the name of a header", name)
 	}
-	value = strings.Trim(line[colon+1:], " \t")
+	value = strings.Trim(after, " \t")
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return "", "", fmt.Sprintf("a control byte 0x%02x in %.40q", c, name)

@@ -1,5 +1,7 @@
 package cgi
 
+import "slices"
+
 // Param is one variable of a request's environment. Names and values are bytes
 // as they came; neither holds a NUL.
 type Param struct{ Name, Value string }
@@ -7,9 +9,9 @@ type Param struct{ Name, Value string }
 // Lookup returns the value of the last param called name, as PHP does with a
 // name that came twice, and whether there is one.
 func Lookup(params []Param, name string) (string, bool) {
-	for i := len(params) - 1; i >= 0; i-- {
-		if params[i].Name == name {
-			return params[i].Value, true
+	for _, param := range slices.Backward(params) {
+		if param.Name == name {
+			return param.Value, true
 		}
 	}
 	return "", false

@@ -163,8 +163,10 @@ func (v *vars) setURL(r *http.Request) error {
 		u = &url.URL{Host: uri}
 	case uri == "*":
 		u = &url.URL{Path: "*"}
-	default:
+	case uri[0] == '/', strings.HasPrefix(uri, "http://"), strings.HasPrefix(uri, "https://"):
 		u, err = url.ParseRequestURI(uri)
+	default:
+		err = errors.New("neither a path nor an absolute URI of HTTP")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: REQUEST_URI: %w", ErrRequest, err)

@@ -1,0 +1,67 @@
+package fastcgi
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// vectorIO says that readv is at hand.
+const vectorIO = true
+
+// readv is called by the runtime with the descriptor until it returns true.
+func (v *vecReader) readv(fd uintptr) bool {
+	var iov [2]syscall.Iovec
+	n := 0
+	for _, s := range [2][]byte{v.a, v.b} {
+		if len(s) > 0 {
+			iov[n].Base = &s[0]
+			iov[n].SetLen(len(s))
+			n++
+		}
+	}
+	for {
+		got, _, errno := syscall.Syscall(syscall.SYS_READV, fd, uintptr(unsafe.Pointer(&iov)), uintptr(n))
+		v.errno = errno
+		if errno == syscall.EINTR {
+			continue
+		}
+		if errno == 0 {
+			v.n = int(got)
+		}
+		return errno != syscall.EAGAIN || !v.wait
+	}
+}
+
+// peek looks at the next byte of a socket without taking it or waiting: 1 when
+// there is one, 0 at the end of the stream.
+func peek(fd uintptr) (int, syscall.Errno) {
+	var b [1]byte
+	for {
+		n, _, errno := syscall.Syscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1,
+			syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+		if errno != syscall.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+// Values of poll(2), which package syscall lacks.
+const (
+	pollErr = 0x8
+	pollHup = 0x10
+)
+
+type pollFd struct {
+	fd              int32
+	events, revents int16
+}
+
+// hungUp says whether the peer of a socket has left altogether: closed it, not
+// only stopped sending. At a TCP socket that shows only after a reset.
+func hungUp(fd uintptr) bool {
+	p := pollFd{fd: int32(fd)}
+	var ts syscall.Timespec
+	_, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1,
+		uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	return errno == 0 && p.revents&(pollErr|pollHup) != 0
+}
