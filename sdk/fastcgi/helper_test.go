@@ -152,6 +152,16 @@ func (p *peer) closed() {
 	}
 }
 
+// brokenOff waits for the record that no web server takes for the end of a
+// response, and for the end of the connection after it.
+func (p *peer) brokenOff() {
+	p.t.Helper()
+	if _, err := p.all(); err == nil || err.Error() != "bad header 00 00 00 00 00 00 00 00" {
+		p.t.Fatalf("got %v, want a record of version 0", err)
+	}
+	p.closed()
+}
+
 func isReset(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "reset by peer") || errors.Is(err, io.ErrClosedPipe))
 }

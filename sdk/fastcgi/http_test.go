@@ -163,7 +163,7 @@ func TestHTTPShortBodyIsCut(t *testing.T) {
 		fmt.Fprint(w, "short")
 	}), HTTPOptions{}), nil).dial()
 	p.send(request(1, true, "", "REQUEST_METHOD", "GET", "REQUEST_URI", "/"))
-	p.closed()
+	p.brokenOff()
 }
 
 // TestHTTPContext: FromContext works, WithContext wraps, the request ends it.

@@ -205,7 +205,7 @@ func TestBrokenResponseLooksBroken(t *testing.T) {
 			}
 			close(h.release)
 			p.answer(2)
-			p.closed()
+			p.brokenOff()
 			if name == "panic" {
 				g.reported(KindPanic, "oops")
 			}

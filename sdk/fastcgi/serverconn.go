@@ -21,6 +21,10 @@ const (
 	// lingerTime is how long what a web server still sends is read after the
 	// last answer, since closing before it is read would destroy the answer.
 	lingerTime = 5 * time.Second
+
+	// breakOffTime is how long a web server that takes nothing is waited for
+	// to tell it that its response is broken off.
+	breakOffTime = time.Second
 )
 
 // conn is a web server's connection.
@@ -64,6 +68,7 @@ type conn struct {
 	inHead     int // of these in their params
 	closing    bool
 	lingering  bool
+	broken     bool // a response was given up: the close must not look like its end
 	failed     error
 	gone       bool // the reader has ended
 	removed    bool

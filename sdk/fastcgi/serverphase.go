@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 )
@@ -138,6 +137,7 @@ func (c *conn) finish(r *Request) {
 	if aborted || !r.KeepConn {
 		c.closing = true
 	}
+	c.broken = c.broken || aborted
 	r.changed.Broadcast()
 	c.mu.Unlock()
 
@@ -146,23 +146,35 @@ func (c *conn) finish(r *Request) {
 
 	c.mu.Lock()
 	c.answering--
-	if c.closing && c.busy() == 0 {
-		if cut && !aborted && !c.gone && c.closeWrite() {
-			c.lingering = true
-			_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
-		} else if !c.lingering {
-			if tcp, ok := c.nc.(*net.TCPConn); ok && aborted && !r.KeepConn {
-				// A reset shows the cut even to those who take a closed
-				// connection for the end of a response: nginx and Caddy, but
-				// not where they keep connections. HAProxy 2.6, which does,
-				// would abort itself at a reset (BUG_ON in stconn.c).
-				_ = tcp.SetLinger(0)
-			}
-			_ = c.nc.Close()
-		}
+	last := c.closing && c.busy() == 0
+	if last && cut && !c.broken && !c.gone && c.closeWrite() {
+		c.lingering = true
+		_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
 	}
+	last, broken := last && !c.lingering, c.broken
 	c.mu.Unlock()
+	if last && broken {
+		c.breakOff()
+	}
+	if last {
+		_ = c.nc.Close()
+	}
 	c.release()
+}
+
+// breakOff says, before the connection is closed, that the response is not
+// whole. The specification has no word for that: no END_REQUEST should be
+// enough, but nginx and Caddy take a closed connection for the end of a
+// response, or wait for the rest of its Content-Length. All of them refuse a
+// record of a version that does not exist.
+func (c *conn) breakOff() {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if c.writeErr != nil {
+		return
+	}
+	_ = c.nc.SetWriteDeadline(time.Now().Add(breakOffTime))
+	_, _ = c.nc.Write(make([]byte, headerLen))
 }
 
 // closeWrite ends our side of the stream, so that the answer is read to its
