@@ -51,7 +51,7 @@ func Main(b Build) int {
 }
 
 func run(ctx context.Context, b Build, args []string, stdout, stderr io.Writer) int {
-	cmd := rootCommand(b)
+	cmd := rootCommand(b) //nolint:contextcheck // each command gets ctx from cobra
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)

@@ -66,7 +66,7 @@ func open(ctx context.Context, b Build, f configFlags, stderr io.Writer) (_ *pro
 		return nil, err
 	}
 	// The last reaper: whatever fx returned, no process outlives this one.
-	p.close = sync.OnceFunc(func() {
+	p.close = sync.OnceFunc(func() { //nolint:contextcheck // nothing may cut it short
 		host.Reap()
 		if err := host.Close(); err != nil {
 			log.Error("cleaning up", "error", err)

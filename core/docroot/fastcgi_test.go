@@ -119,7 +119,7 @@ func TestScriptBehindALinkGoesByItsRealName(t *testing.T) {
 // Settings of php.ini are bound to the first part of the path: who switches the
 // link elsewhere must not escape them.
 func TestRootElsewhereIsNamedAsConfigured(t *testing.T) {
-	elsewhere, err := os.MkdirTemp("/dev/shm", "docroot")
+	elsewhere, err := os.MkdirTemp("/dev/shm", "docroot") //nolint:usetesting // another place than the tests' own
 	if err != nil {
 		t.Skip("no second place on this machine: ", err)
 	}

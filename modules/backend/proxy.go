@@ -25,7 +25,7 @@ type streamHandler struct {
 func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{worker: h.worker, w: w, r: r, arrived: time.Now()}
 	hasBody := r.Body != nil && r.Body != http.NoBody
-	if err := h.start(c, hasBody); err != nil {
+	if err := h.start(c, hasBody); err != nil { //nolint:contextcheck // the call carries its request
 		c.fail(notSent(err))
 		return
 	}

@@ -47,7 +47,7 @@ func (l *listener) Accept() (net.Conn, error) {
 // preconnect: http.Server.Shutdown would wait 5 s for one.
 func (l *listener) closeSilent() {
 	l.silent.Range(func(c, _ any) bool {
-		_ = c.(*timedConn).Close() //nolint:errcheck,forcetypeassert // nothing else is stored
+		_ = c.(*timedConn).Close() //nolint:forcetypeassert // nothing else is stored
 		return true
 	})
 }
