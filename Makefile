@@ -1,5 +1,5 @@
 # make run    build, and serve the sample workers
-# make test   everything CI runs: lint, unit, race and end-to-end tests
+# make test   everything CI runs: lint, unit, race, end-to-end and fuzz tests
 SHELL := /bin/sh
 BIN := bin
 # Pinned; built once into bin/ by the Go toolchain.
@@ -16,7 +16,7 @@ build:
 	go build -o $(BIN)/tqserver ./cmd/tqserver
 	go build -o workers/index/bin/index ./workers/index
 
-test: need-test check race
+test: need-test check race fuzz
 
 .PHONY: need-run need-test
 need-run:
@@ -43,9 +43,11 @@ e2e: need-test build
 	go test -count=1 -v ./cmd/tqserver/e2e
 
 # go test takes one target of one package at a time.
+FUZZED := ./sdk/fastcgi ./sdk/cgi ./sdk/settings ./core/conf ./core/docroot
 fuzz:
-	@set -e; for dir in ./sdk/fastcgi ./sdk/cgi ./core/docroot; do \
+	@set -e; for dir in $(FUZZED); do \
 		for target in $$(go test -list '^Fuzz' $$dir | grep '^Fuzz'); do \
+			echo "fuzzing $$dir $$target for $(FUZZTIME)"; \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$dir; \
 		done; \
 	done
