@@ -17,11 +17,12 @@ import (
 // nothing that nobody uses.
 type consumed struct {
 	fx.In
-	Fronts  []api.Front `group:"fronts"`
-	Checks  []api.Check `group:"checks"`
-	Router  api.Router
-	Workers api.Workers
-	Files   api.FileServer
+	Fronts   []api.Service `group:"fronts"`
+	Backends []api.Service `group:"backends"`
+	Checks   []api.Check   `group:"checks"`
+	Router   api.Router
+	Workers  api.Workers
+	Files    api.FileServer
 }
 
 // validate checks the graph of the modules with what core/app supplies.

@@ -84,13 +84,16 @@ type SocketFile struct {
 	Group string
 }
 
-// Front takes requests from outside. All fronts start after the workers and
-// stop before them, together.
-type Front interface {
-	// Start binds and returns; it serves in the background.
+// Service is a part of the server that runs. Those in the group `backends` run
+// the workers; those in the group `fronts` take requests from outside, start
+// after the backends and stop before them, all at once.
+type Service interface {
+	// Start returns when the part serves, in the background, or with the reason
+	// why it does not. It ends soon after ctx, and nothing of it goes on then.
 	Start(ctx context.Context) error
-	// Stop takes no new requests and returns when the running ones are done or
-	// ctx has ended and they were cut off. It may be called without Start.
+	// Stop returns when nothing of it runs any more. A front takes no new
+	// requests, and cuts the running ones off when ctx ends. It may be called
+	// without Start, and twice.
 	Stop(ctx context.Context) error
 }
 

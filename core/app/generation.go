@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,9 +41,10 @@ type generation struct {
 // parts is what modules contribute: a set, since fx gives no order.
 type parts struct {
 	fx.In
-	Fronts []api.Front `group:"fronts"`
-	Drains []api.Drain `group:"drains"`
-	Checks []api.Check `group:"checks"`
+	Backends []api.Service `group:"backends"`
+	Fronts   []api.Service `group:"fronts"`
+	Drains   []api.Drain   `group:"drains"`
+	Checks   []api.Check   `group:"checks"`
 }
 
 // newGeneration builds every part; nothing runs before start.
@@ -99,8 +101,11 @@ func (g *generation) start(ctx context.Context) error {
 		return g.check(ctx, true) // it cannot start, so everything is told
 	}
 	err := g.app.Start(ctx)
-	for i := 0; err == nil && i < len(g.parts.Fronts); i++ {
-		err = g.parts.Fronts[i].Start(ctx)
+	for _, service := range slices.Concat(g.parts.Backends, g.parts.Fronts) {
+		if err == nil {
+			// Not a hook of fx, which returns at ctx's end while the hook goes on.
+			err = service.Start(ctx)
+		}
 	}
 	if err == nil {
 		return nil
@@ -116,15 +121,19 @@ func (g *generation) start(ctx context.Context) error {
 func (g *generation) stop(ctx context.Context) error {
 	draining, cancel := context.WithTimeout(ctx, g.config.DrainTimeout)
 	defer cancel()
-	fronts := make([]api.Drain, 0, len(g.parts.Fronts))
-	for _, front := range g.parts.Fronts {
-		fronts = append(fronts, front.Stop)
-	}
+	err := errors.Join(all(draining, stops(g.parts.Fronts)), all(draining, g.parts.Drains))
 	// The workers' processes must end even when the drain used up its time.
-	err := errors.Join(all(draining, fronts), all(draining, g.parts.Drains))
 	ending, cancel := context.WithTimeout(ctx, stopReserve)
 	defer cancel()
-	return errors.Join(err, g.app.Stop(ending))
+	return errors.Join(err, all(ending, stops(g.parts.Backends)), g.app.Stop(ending))
+}
+
+func stops(services []api.Service) []api.Drain {
+	list := make([]api.Drain, 0, len(services))
+	for _, s := range services {
+		list = append(list, s.Stop)
+	}
+	return list
 }
 
 // all drains at once and joins the errors in order.

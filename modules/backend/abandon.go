@@ -12,14 +12,14 @@ import (
 // client any more.
 const abandonMost = 10 * time.Minute
 
-// abandon gives up a connection whose request is not finished. When running
-// says that its process may still work on it, the place stays taken until it
-// has let go of the connection: a new request there would wait behind it.
+// abandon gives up a connection on whose request the process may still work:
+// the place stays taken until it has let go of the connection, since a new
+// request there would wait behind it.
 // Nothing more is read, so that the script's next output fails and PHP ends
 // it, unless it asked to ignore that (ignore_user_abort).
-func (p *pool) abandon(c *poolConn, running bool) {
+func (p *pool) abandon(c *poolConn) {
 	u, ok := c.NetConn().(*net.UnixConn)
-	if !running || !ok {
+	if !ok {
 		p.discard(c)
 		return
 	}

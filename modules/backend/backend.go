@@ -134,12 +134,12 @@ func (b *Backend) Stop(ctx context.Context) error {
 		if h.running == nil {
 			return nil
 		}
-		if !h.pool.idle() {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, killGrace)
-			defer cancel()
+		if h.pool.idle() {
+			return h.running.Stop(ctx)
 		}
-		return h.running.Stop(ctx)
+		short, cancel := context.WithTimeout(ctx, killGrace)
+		defer cancel()
+		return h.running.Stop(short)
 	})
 }
 

@@ -17,7 +17,9 @@ func Module() module.Descriptor {
 		Section: Section,
 		Options: fx.Module("backend",
 			fx.Provide(Section.Decode, fx.Private),
-			fx.Provide(provide, (*Backend).Workers),
+			fx.Provide(provide, fx.Private),
+			fx.Provide((*Backend).Workers),
+			fx.Provide(fx.Annotate(func(b *Backend) api.Service { return b }, fx.ResultTags(`group:"backends"`))),
 			fx.Provide(fx.Annotate(func(b *Backend) api.Check { return b.Check }, fx.ResultTags(`group:"checks"`))),
 			fx.Provide(fx.Annotate(func(b *Backend) api.Drain { return b.Drain }, fx.ResultTags(`group:"drains"`))),
 		),
@@ -26,16 +28,13 @@ func Module() module.Descriptor {
 
 type params struct {
 	fx.In
-	Config    Config
-	Plugins   api.Plugins
-	Runtime   api.Runtime
-	Files     api.FileServer `optional:"true"`
-	Log       *slog.Logger
-	Lifecycle fx.Lifecycle
+	Config  Config
+	Plugins api.Plugins
+	Runtime api.Runtime
+	Files   api.FileServer `optional:"true"`
+	Log     *slog.Logger
 }
 
 func provide(p params) *Backend {
-	b := New(p.Config, Deps{Plugins: p.Plugins, Runtime: p.Runtime, Files: p.Files, Log: p.Log})
-	p.Lifecycle.Append(fx.StartStopHook(b.Start, b.Stop))
-	return b
+	return New(p.Config, Deps{Plugins: p.Plugins, Runtime: p.Runtime, Files: p.Files, Log: p.Log})
 }

@@ -79,8 +79,6 @@ func (h *phpHandler) run(c *call, from *api.FastCGI, target docroot.Target) {
 		c.fail(f)
 		return
 	}
-	defer body.close()
-
 	pooled, ok := h.params.Get().(*fastcgi.Params)
 	if !ok {
 		pooled = &fastcgi.Params{}
@@ -94,6 +92,9 @@ func (h *phpHandler) run(c *call, from *api.FastCGI, target docroot.Target) {
 
 	c.arrived = time.Now()
 	sender, err := h.send(c, params, body)
+	if sender == nil {
+		body.close()
+	}
 	if err != nil {
 		c.fail(notSent(err))
 		return
@@ -203,14 +204,24 @@ func (h *phpHandler) tellOnce(p cgi.Param, r *http.Request) {
 	})
 }
 
-// send takes a child and gives it the request. A body in a file is sent
-// beside the reading of the answer: the sender's end must be awaited.
+// inOneWrite bounds a body that is sent together with the request's head. A
+// larger one might not fit into the socket, and a script that answers before
+// it has read everything would wait for us while we wait for it.
+const inOneWrite = 64 << 10
+
+// send takes a child and gives it the request. A large body is sent beside the
+// reading of the answer by a sender, which closes it and whose end must be
+// awaited.
 func (h *phpHandler) send(c *call, params fastcgi.Params, body *spooled) (*sync.WaitGroup, error) {
+	whole := body.memory
+	if body.size > inOneWrite {
+		whole = nil // it follows
+	}
 	for try := 0; ; try++ {
 		if err := c.acquire(); err != nil {
 			return nil, err
 		}
-		err := c.conn.Start(fastcgi.Responder, true, params, body.memory)
+		err := c.conn.Start(fastcgi.Responder, true, params, whole)
 		if err == nil {
 			break
 		}
@@ -222,14 +233,15 @@ func (h *phpHandler) send(c *call, params fastcgi.Params, body *spooled) (*sync.
 			return nil, err
 		}
 	}
-	if body.file == nil {
+	if whole != nil {
 		return nil, nil
 	}
 	sender := &sync.WaitGroup{}
 	conn := c.conn
 	sender.Go(func() {
+		defer body.close()
 		// An error is met by the reading side too, which knows what it means.
-		if _, err := conn.ReadFrom(body.file); err == nil {
+		if _, err := conn.ReadFrom(body.reader()); err == nil {
 			_ = conn.CloseStdin()
 		}
 	})

@@ -32,44 +32,24 @@ func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// One request to a connection: closing it tells the process.
 	conn := c.conn
 	gone := context.AfterFunc(r.Context(), func() { _ = conn.Close() })
-	sent := make(chan struct{})
 	control := http.NewResponseController(w)
+	var sending *upload
 	if hasBody {
 		// Else net/http reads the whole body before it sends the answer's head.
 		_ = control.EnableFullDuplex()
-		go func() {
-			defer close(sent)
-			if _, err := conn.ReadFrom(r.Body); err != nil {
-				_ = conn.Close() // a body cut short must not look like a whole one
-				return
-			}
-			_ = conn.CloseStdin()
-		}()
+		sending = startUpload(conn, r.Body)
 	}
 	whole := false
 	defer func() {
 		if !gone() || !whole {
 			_ = conn.Close()
 		}
-		if hasBody {
-			awaitSender(sent, control)
+		if sending != nil {
+			sending.end(control)
 		}
 		h.pool.put(conn)
 	}()
-	whole = h.answer(c, control)
-}
-
-// awaitSender ends the sending of a body. When the answer came before the
-// client had sent it all, nobody wants the rest.
-func awaitSender(sent <-chan struct{}, control *http.ResponseController) {
-	select {
-	case <-sent:
-		return // and net/http's watch for the client must not be disturbed
-	default:
-	}
-	_ = control.SetReadDeadline(time.Now())
-	<-sent
-	_ = control.SetReadDeadline(time.Time{})
+	whole = h.answer(c, control, sending)
 }
 
 // start sends the request's head to a free connection.
@@ -118,13 +98,17 @@ func (h *streamHandler) environment(dst fastcgi.Params, r *http.Request, hasBody
 
 // answer sends the response on, flushed piece by piece, and says whether it
 // was whole.
-func (h *streamHandler) answer(c *call, control *http.ResponseController) bool {
+func (h *streamHandler) answer(c *call, control *http.ResponseController, sending *upload) bool {
 	chunk := *h.chunks.Get().(*[]byte)
 	defer c.recycle(chunk)
 	head, piece, err := c.readHead(chunk[:0])
 	if err != nil {
 		if c.r.Context().Err() != nil {
 			return false // the client left, and that ended the request
+		}
+		if broken := sending.broken(); broken != nil {
+			c.fail(badBody(broken)) // and that closed the connection
+			return false
 		}
 		c.fail(badAnswer(err))
 		return false
@@ -133,7 +117,7 @@ func (h *streamHandler) answer(c *call, control *http.ResponseController) bool {
 	var sent answered
 	for {
 		err := c.write(head, &sent, piece)
-		if err == nil && !c.conn.Ended() {
+		if (err == nil || errors.Is(err, errEnough)) && !c.conn.Ended() {
 			err = control.Flush()
 		}
 		if err != nil && !errors.Is(err, errEnough) {

@@ -197,3 +197,68 @@ func TestWorkerSeesTheRequest(t *testing.T) {
 		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 }
+
+// limited is a front that bounds bodies as modules/http does.
+func limited(next http.Handler, most int64) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(r.Context())
+		r.Body = http.MaxBytesReader(nil, r.Body, most)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func TestBodyAboveTheLimitIsTheClientsFault(t *testing.T) {
+	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	front.Config.Handler = limited(front.Config.Handler, 1<<20)
+	res, err := front.Client().Post(front.URL, "text/plain", io.MultiReader(strings.NewReader(strings.Repeat("x", 2<<20))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d", res.StatusCode)
+	}
+}
+
+func TestPromisedLengthIsSentAtOnce(t *testing.T) {
+	release := make(chan struct{})
+	front := streamWorker(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		_, _ = io.WriteString(w, "hello")
+		_ = http.NewResponseController(w).Flush()
+		<-release
+	})
+	res, err := front.Client().Get(front.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body) // would wait for the handler's end
+	if string(got) != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	close(release)
+}
+
+func TestEarlyAnswerDoesNotWaitForAStalledUpload(t *testing.T) {
+	front := streamWorker(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "early") })
+	for range 10 {
+		c, err := net.Dial("tcp", front.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n")
+		go func() { _, _ = c.Write(make([]byte, 2<<20)) }() // ends with c
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(res.Body); string(got) != "early" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		_ = c.Close()
+	}
+}

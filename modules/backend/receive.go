@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mevdschee/tqserver/sdk/cgi"
@@ -89,7 +90,24 @@ func (c *call) leave(sender *sync.WaitGroup, why error) {
 		_ = c.conn.SetWriteDeadline(time.Now()) // nobody wants the rest of the body
 		sender.Wait()
 	}
-	c.pool.abandon(c.conn, timeout(why) || errors.Is(why, errGone))
+	switch {
+	case c.conn.Ended():
+		c.pool.put(c.conn) // the answer was wrong, but it was whole
+	case processGone(why):
+		c.pool.discard(c.conn)
+	default:
+		c.pool.abandon(c.conn)
+	}
+}
+
+// processGone says whether the other end has closed the connection.
+func processGone(err error) bool {
+	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *call) writeHead(head *cgi.Head) {

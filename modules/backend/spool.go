@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -70,6 +71,14 @@ func (s *spooled) toFile(body io.Reader, folder string) (*spooled, error) {
 	}
 	s.size = w.n
 	return s, nil
+}
+
+// reader reads the body from its start.
+func (s *spooled) reader() io.Reader {
+	if s.file != nil {
+		return s.file
+	}
+	return bytes.NewReader(s.memory)
 }
 
 func (s *spooled) close() {

@@ -92,7 +92,7 @@ func (s *Server) limits(next http.Handler) http.Handler {
 			return
 		}
 		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
-			r.Body = http.MaxBytesReader(w, r.Body, most)
+			r.Body = http.MaxBytesReader(nil, r.Body, most)
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -1,10 +1,13 @@
 package http
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // listener bounds how many connections are open, and gives each a deadline
@@ -37,10 +40,23 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	t := &timedConn{Conn: c, write: l.write}
+	boundUnsent(c)
 	t.spoke = sync.OnceFunc(func() { l.silent.Delete(t) })
 	t.leave = sync.OnceFunc(func() { <-l.places })
 	l.silent.Store(t, true)
 	return t, nil
+}
+
+// boundUnsent sets TCP_NOTSENT_LOWAT (tcp(7)). Without it the connection works
+// as well, so an error does not matter.
+func boundUnsent(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentMost)
+			})
+		}
+	}
 }
 
 // closeSilent closes the connections that carry no request yet, as a browser's
@@ -74,6 +90,21 @@ func (c *timedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// CloseWrite lets net/http end a response whose request it does not read.
+func (c *timedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// resetOnClose makes the close an error for the client.
+func (c *timedConn) resetOnClose() {
+	if tcp, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
+
 func (c *timedConn) Close() error {
 	err := c.Conn.Close()
 	c.spoke()
@@ -81,8 +112,13 @@ func (c *timedConn) Close() error {
 	return err
 }
 
-// sendChunk is how much of a file one deadline covers.
-const sendChunk = 1 << 20
+// sendChunk is how much of a file one deadline covers; unsentMost is how much
+// the kernel takes that is not on its way yet. With its own bound of several
+// MiB a slow client's connection takes nothing for minutes, then much at once.
+const (
+	sendChunk  = 64 << 10
+	unsentMost = 128 << 10
+)
 
 func (c *timedConn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.write)); err != nil {

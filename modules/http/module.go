@@ -18,7 +18,7 @@ func Module() module.Descriptor {
 			fx.Provide(Section.Decode, fx.Private),
 			fx.Provide(New, fx.Private),
 			fx.Provide(
-				fx.Annotate(func(s *Server) api.Front { return s }, fx.ResultTags(`group:"fronts"`)),
+				fx.Annotate(func(s *Server) api.Service { return s }, fx.ResultTags(`group:"fronts"`)),
 				fx.Annotate(func(s *Server) api.Check { return s.Check }, fx.ResultTags(`group:"checks"`)),
 			),
 		),

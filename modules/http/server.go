@@ -33,7 +33,10 @@ func New(cfg Config, next api.Router, listen api.Listen, claim api.Claim, log *s
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
 		IdleTimeout:       cfg.IdleTimeout,
 		MaxHeaderBytes:    int(cfg.MaxHeaderSize),
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelInfo),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelInfo),
 	}
 	return s
 }
@@ -111,9 +114,31 @@ func (s *Server) limits(next http.Handler) http.Handler {
 			return
 		case r.ContentLength != 0:
 			body := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), wait: s.cfg.ReadTimeout}
-			r.Body = http.MaxBytesReader(w, body, most)
 			defer body.extend()
+			// A copy: net/http must know its own body again when the handler has
+			// returned, to see whether the client still waits for 100 Continue.
+			r = r.WithContext(r.Context())
+			// Without w, whose header map it would write from whichever goroutine
+			// reads the body.
+			r.Body = http.MaxBytesReader(nil, body, most)
+		}
+		if !r.ProtoAtLeast(1, 1) {
+			defer resetIfBroken(r)
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// connKey finds a request's *timedConn in its context.
+type connKey struct{}
+
+// resetIfBroken shows an HTTP/1.0 client that its response is not whole: there
+// the end of the connection is the end of a response.
+func resetIfBroken(r *http.Request) {
+	if broken := recover(); broken != nil {
+		if c, ok := r.Context().Value(connKey{}).(*timedConn); ok {
+			c.resetOnClose()
+		}
+		panic(broken)
+	}
 }

@@ -2,6 +2,7 @@ package http
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -249,5 +250,36 @@ func TestStopDoesNotWaitForAConnectionWithoutRequest(t *testing.T) {
 	defer cancel()
 	if err := server.Stop(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// To an HTTP/1.0 client the end of the connection is the end of a response.
+func TestBrokenResponseDoesNotLookWhole(t *testing.T) {
+	address := start(t, DefaultConfig(), func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strings.Repeat("x", 100_000))
+		panic(http.ErrAbortHandler)
+	})
+	for _, version := range []string{"1.0", "1.1"} {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "GET / HTTP/%s\r\nHost: h\r\n\r\n", version)
+		got, err := io.ReadAll(c)
+		if whole := bytes.HasSuffix(got, []byte("\r\n0\r\n\r\n")); err == nil && (whole || version == "1.0") {
+			t.Errorf("HTTP/%s: %d bytes and a clean end", version, len(got))
+		}
+		_ = c.Close()
+	}
+}
+
+// An answer to a request whose body nobody reads comes at once, whether the
+// client waits for 100 Continue or sends slowly.
+func TestAnswerDoesNotWaitForAnUnreadBody(t *testing.T) {
+	address := start(t, DefaultConfig(), http.NotFound)
+	for _, head := range []string{"Content-Length: 5\r\nExpect: 100-continue\r\n", "Content-Length: 100000000\r\n"} {
+		if got := say(t, address, "PUT / HTTP/1.1\r\nHost: h\r\n"+head+"\r\n"); got != "HTTP/1.1 404 Not Found" {
+			t.Errorf("%q: got %q", head, got)
+		}
 	}
 }

@@ -62,7 +62,7 @@ type Conn struct {
 	stream   []byte
 	writeErr error
 
-	peekFn func(fd uintptr) bool
+	peekFn func(fd uintptr)
 	peeked bool
 }
 
@@ -135,14 +135,13 @@ func (c *Conn) Alive() bool {
 		return true
 	}
 	c.peeked = false
-	err := c.vec.raw.Read(c.peekFn)
+	err := c.vec.raw.Control(c.peekFn) // not Read, which fails past an old deadline
 	return err == nil && c.peeked
 }
 
-func (c *Conn) peek(fd uintptr) bool {
+func (c *Conn) peek(fd uintptr) {
 	_, errno := peek(fd)
 	c.peeked = errno == syscall.EAGAIN
-	return true
 }
 
 // stage says how far the request has come.

@@ -1,0 +1,72 @@
+package backend
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// upload is a request body on its way to a worker while the worker answers.
+type upload struct {
+	body io.Reader
+	done chan struct{}
+	err  atomic.Pointer[error] // why the body could not be read
+}
+
+// startUpload sends body to conn. A body that breaks off closes conn: cut
+// short it must not look like a whole one.
+func startUpload(conn *poolConn, body io.Reader) *upload {
+	u := &upload{body: body, done: make(chan struct{})}
+	go func() { // awaited by end
+		defer close(u.done)
+		if _, err := conn.ReadFrom(u); err != nil {
+			_ = conn.Close()
+			return
+		}
+		_ = conn.CloseStdin()
+	}()
+	return u
+}
+
+// Read reads the body, and remembers whether it was the client that failed.
+func (u *upload) Read(p []byte) (int, error) {
+	n, err := u.body.Read(p)
+	if err != nil && err != io.EOF {
+		u.err.Store(&err)
+	}
+	return n, err
+}
+
+// broken is why the body could not be read, nil when it could or there is none.
+func (u *upload) broken() error {
+	if u == nil {
+		return nil
+	}
+	if err := u.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// end ends the upload. When the answer came before the client had sent it all,
+// nobody wants the rest.
+func (u *upload) end(control *http.ResponseController) {
+	select {
+	case <-u.done:
+		return // and net/http's watch for the client must not be disturbed
+	default:
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		// Again and again: each read of the body gives itself a new deadline.
+		_ = control.SetReadDeadline(time.Now())
+		select {
+		case <-u.done:
+			_ = control.SetReadDeadline(time.Time{})
+			return
+		case <-tick.C:
+		}
+	}
+}
