@@ -93,7 +93,7 @@ func (p *plugin) attend(inst *instance, reports <-chan report) error {
 		case err := <-inst.sick:
 			return err
 		case <-inst.runner.process().Done():
-			return fmt.Errorf("its process ended: %s%s", ended(inst.runner.process().Err()), inst.runner.explain())
+			return fmt.Errorf("its process is gone%s", inst.runner.explain())
 		case <-unready.C:
 			if p.wasReady() { // the first start has the bound of its caller
 				return gaveUpError{fmt.Errorf("not ready after %v", p.host.timing.ready)}
@@ -120,7 +120,7 @@ func streamEnded(inst *instance, err error) error {
 	// The process is dying: how it ended says more than how the stream did.
 	waitFor(inst.runner.process(), time.Second)
 	if proc := inst.runner.process(); proc.Ended() {
-		return fmt.Errorf("its process ended: %s%s", ended(proc.Err()), inst.runner.explain())
+		return fmt.Errorf("its process is gone%s", inst.runner.explain())
 	}
 	return fmt.Errorf("its connection broke: %w", err)
 }

@@ -125,6 +125,7 @@ func TestKilledHostAndGuardian(t *testing.T) {
 	kill(t, pids[0], syscall.SIGKILL)
 	kill(t, host.Process.Pid, syscall.SIGKILL)
 	eventually(t, "end of the plugins", func() bool { return !alive(pids[1]) })
+	eventually(t, "end of the host", func() bool { return !alive(host.Process.Pid) })
 	h, err := New(Options{RuntimeFolder: folder, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

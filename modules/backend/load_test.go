@@ -16,10 +16,14 @@ import (
 )
 
 func TestWorkerSettingsAreDocumented(t *testing.T) {
-	for _, defaults := range []any{defaultPool()} {
+	complete := defaultWorker() // the defaults alone are no worker
+	complete.Path, complete.Type = "/", "php"
+	for _, defaults := range []any{complete, defaultPool()} {
 		for _, p := range settings.CheckStruct(defaults) {
 			t.Errorf("%T: %s: %s", defaults, p.Path, p.Message)
 		}
+		// The sample's worker.yaml is the reference: it has every setting.
+		conftest.Documented(t, "../../workers/blog/config/worker.yaml", defaults)
 	}
 }
 

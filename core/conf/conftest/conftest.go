@@ -15,12 +15,14 @@ import (
 // Section checks the defaults' struct (settings.CheckStruct), loads every
 // testdata/good/*.yaml without an error, and wants from every
 // testdata/bad/*.yaml exactly the errors that its leading "# error: text" lines
-// tell, each of them once.
+// tell, each of them once. The module's README.md must name every setting with
+// its default.
 func Section(t *testing.T, section conf.Spec, defaults any) {
 	t.Helper()
 	for _, p := range settings.CheckStruct(defaults) {
 		t.Errorf("%T: %s: %s", defaults, p.Path, p.Message)
 	}
+	Documented(t, "README.md", defaults)
 	for _, file := range files(t, "good") {
 		if err := load(file, section); err != nil {
 			t.Errorf("%s: %v", file, err)
@@ -28,6 +30,22 @@ func Section(t *testing.T, section conf.Spec, defaults any) {
 	}
 	for _, file := range files(t, "bad") {
 		Wants(t, file, load(file, section))
+	}
+}
+
+// Documented wants every setting of the struct named in the text of a file.
+func Documented(t *testing.T, file string, defaults any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, f := range settings.Fields(defaults) {
+		name := f.Path[strings.LastIndexByte(f.Path, '.')+1:]
+		if !strings.Contains(string(text), name) {
+			t.Errorf("%s does not name the setting %s: %s", file, f.Path, f.Doc)
+		}
 	}
 }
 
