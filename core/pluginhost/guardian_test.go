@@ -122,20 +122,22 @@ func TestKilledHostAndGuardian(t *testing.T) {
 	folder := shortDir(t)
 	host, pids := startHost(t, folder)
 	kill(t, host.Process.Pid, syscall.SIGSTOP) // it must not start another guardian
+	eventually(t, "the stop of the host", func() bool { return stopped(host.Process.Pid) })
 	kill(t, pids[0], syscall.SIGKILL)
 	kill(t, host.Process.Pid, syscall.SIGKILL)
 	eventually(t, "end of the plugins", func() bool { return !alive(pids[1]) })
-	eventually(t, "end of the host", func() bool { return !alive(host.Process.Pid) })
-	h, err := New(Options{RuntimeFolder: folder, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if left, _ := filepath.Glob(folder + "/tq-*"); len(left) != 1 {
-		t.Errorf("not swept: %v", left)
-	}
-	if err := h.Close(); err != nil {
-		t.Error(err)
-	}
+	// The lock is free when the last thread of the host is gone, a little later.
+	eventually(t, "the sweep by a new server", func() bool {
+		h, err := New(Options{RuntimeFolder: folder, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, _ := filepath.Glob(folder + "/tq-*")
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		return len(left) == 1
+	})
 	// A plugin that hangs or left its group's child cannot be told; this is what
 	// two deaths at once cost. End them.
 	for _, pid := range pids[1:] {
@@ -242,4 +244,11 @@ func TestReadRegister(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stopped says whether the process is stopped by a signal (proc(5), state T).
+func stopped(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, state, ok := strings.Cut(string(stat), ") ")
+	return err == nil && ok && strings.HasPrefix(state, "T")
 }
