@@ -49,7 +49,7 @@ fuzz:
 	@for dir in $(FUZZED); do \
 		for target in $$(go test -list '^Fuzz' $$dir | grep '^Fuzz'); do \
 			echo "fuzzing $$dir $$target for $(FUZZTIME)"; \
-			out=$$(go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$dir 2>&1) && continue; \
+			out=$$(go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x $$dir 2>&1) && continue; \
 			case "$$out" in \
 			*"Failing input"*) echo "$$out"; exit 1 ;; \
 			*"context deadline exceeded"*) ;; \
