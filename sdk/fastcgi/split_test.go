@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/quick"
 	"time"
@@ -87,8 +88,22 @@ func (s *seen) ServeFastCGI(w *ResponseWriter, r *Request) {
 // play gives a server a stream in pieces and returns what it made of it.
 func play(tb testing.TB, stream string, sizes func() int) []string {
 	tb.Helper()
+	served, _ := playOrRefuse(tb, stream, sizes)
+	return served
+}
+
+// playOrRefuse says also whether the stream violated the protocol: how much of
+// a request before that is served depends on what came with it.
+func playOrRefuse(tb testing.TB, stream string, sizes func() int) (served []string, violated bool) {
+	tb.Helper()
 	s := &seen{}
+	var refused atomic.Bool
 	srv := &Server{Handler: s, MaxParamsSize: 4096, MaxParams: 32, MaxStdinBuffer: 1 << 10, MaxRequestsPerConn: 8, StallTimeout: time.Second}
+	srv.OnError = func(e ConnError) {
+		if e.Kind == KindProtocol {
+			refused.Store(true)
+		}
+	}
 	srv.state.once.Do(srv.init)
 	m := &memConn{in: []byte(stream), sizes: sizes, done: make(chan struct{})}
 	srv.start(m)
@@ -109,7 +124,7 @@ func play(tb testing.TB, stream string, sizes func() int) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slices.Sort(s.list)
-	return s.list
+	return s.list, refused.Load()
 }
 
 func whole() int { return 1 << 30 }
@@ -216,21 +231,15 @@ func FuzzServer(f *testing.F) {
 		if len(stream) > 1<<16 {
 			return
 		}
-		one := play(t, string(stream), whole)
-		many := play(t, string(stream), func() int { return int(size) })
-		if concurrent(stream) || violated(one) || violated(many) {
+		one, violated := playOrRefuse(t, string(stream), whole)
+		many, violatedToo := playOrRefuse(t, string(stream), func() int { return int(size) })
+		if concurrent(stream) || violated || violatedToo {
 			return
 		}
 		if diff := cmp.Diff(one, many); diff != "" {
 			t.Errorf("pieces of %d bytes: %s", size, diff)
 		}
 	})
-}
-
-// violated says whether a protocol error ended the connection: how much of a
-// request before it was served depends on what came with it.
-func violated(served []string) bool {
-	return slices.ContainsFunc(served, func(s string) bool { return strings.Contains(s, "protocol error") })
 }
 
 // concurrent says whether the order of requests, or what an error behind them
