@@ -153,7 +153,7 @@ func TestNewRequestRefuses(t *testing.T) {
 		"protocol":             {"SERVER_PROTOCOL", "GOPHER"},
 		"length +5":            {"CONTENT_LENGTH", "+5"},
 		"length list":          {"CONTENT_LENGTH", "5, 5"},
-		"length -1":            {"CONTENT_LENGTH", "-1"},
+		"length -2":            {"CONTENT_LENGTH", "-2"},
 		"length 1e20":          {"CONTENT_LENGTH", "100000000000000000000"},
 		"length space":         {"CONTENT_LENGTH", " 5"},
 		"length hex":           {"CONTENT_LENGTH", "0x10"},

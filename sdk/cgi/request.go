@@ -33,7 +33,7 @@ func NewRequest(ctx context.Context, params []Param) (*http.Request, error) {
 		return nil, err
 	}
 	r.ContentLength = -1
-	if v.length != "" {
+	if v.length != "" && v.length != "-1" { // so Caddy before 2.9 and IIS say that they do not know
 		n, ok := ParseLength(v.length)
 		if !ok {
 			return nil, fmt.Errorf("%w: CONTENT_LENGTH %.40q", ErrRequest, v.length)

@@ -141,7 +141,7 @@ func TestHTTPBody(t *testing.T) {
 		{"none", "", "", `0 "" <nil>`},
 		{"zero", "0", "xyz", `0 "" <nil>`},
 		{"no length", "", "abc", `-1 "abc" <nil>`},
-		{"negative", "-1", "abc", "Bad Request\n"},
+		{"negative", "-2", "abc", "Bad Request\n"},
 		{"signed", "+5", "abc", "Bad Request\n"},
 		{"list", "5, 5", "abc", "Bad Request\n"},
 		{"huge", "100000000000000000000", "abc", "Bad Request\n"},

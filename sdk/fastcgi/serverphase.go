@@ -164,9 +164,9 @@ func (c *conn) finish(r *Request) {
 
 // breakOff says, before the connection is closed, that the response is not
 // whole. The specification has no word for that: no END_REQUEST should be
-// enough, but nginx and Caddy take a closed connection for the end of a
-// response, or wait for the rest of its Content-Length. All of them refuse a
-// record of a version that does not exist.
+// enough, but nginx takes a closed connection for the end of a response, or
+// waits for the rest of its Content-Length. It refuses a record of a version
+// that does not exist, and nobody takes one for an end (docs/adr/0006).
 func (c *conn) breakOff() {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
