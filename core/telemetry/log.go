@@ -44,6 +44,13 @@ func handler(cfg Config, w io.Writer) slog.Handler {
 	options := &slog.HandlerOptions{Level: level}
 	w = escaper{w}
 	if cfg.Format == "json" {
+		// A duration keeps its unit; JSON would make it a bare number.
+		options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+			if a.Value.Kind() == slog.KindDuration {
+				a.Value = slog.StringValue(a.Value.Duration().String())
+			}
+			return a
+		}
 		return slog.NewJSONHandler(w, options)
 	}
 	return slog.NewTextHandler(w, options)
