@@ -199,7 +199,7 @@ func (h *phpHandler) tellOnce(p cgi.Param, r *http.Request) {
 		which = 1
 	}
 	h.told[which].Do(func() {
-		h.log.Warn("a web server sends "+p.Name+", which has no effect here (told once)", "value", p.Value, "client", r.RemoteAddr,
+		h.log.Warn("a web server sends "+p.Name+", which has no effect here (told once)", "client", r.RemoteAddr,
 			"hint", "use settings and admin_settings in worker.yaml")
 	})
 }
