@@ -104,7 +104,7 @@ func (h *streamHandler) answer(c *call, control *http.ResponseController, sendin
 	head, piece, err := c.readHead(chunk[:0])
 	if err != nil {
 		if c.r.Context().Err() != nil {
-			return false // the client left, and that ended the request
+			panic(http.ErrAbortHandler) // the client left; returning would be a 200
 		}
 		if broken := sending.broken(); broken != nil {
 			c.fail(badBody(broken)) // and that closed the connection

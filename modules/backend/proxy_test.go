@@ -262,3 +262,24 @@ func TestEarlyAnswerDoesNotWaitForAStalledUpload(t *testing.T) {
 		_ = c.Close()
 	}
 }
+
+// A body that was read to its end must leave net/http's watch for the client
+// alone: a deadline there cancelled every later request of the connection.
+func TestKeptConnectionServesManyBodies(t *testing.T) {
+	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n, err)
+	})
+	body := strings.Repeat("x", 100_000)
+	for i := range 500 {
+		res, err := front.Client().Post(front.URL, "text/plain", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		got, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if string(got) != "100000 <nil>" {
+			t.Fatalf("request %d: %d %q, %v", i, res.StatusCode, got, err)
+		}
+	}
+}

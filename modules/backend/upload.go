@@ -12,6 +12,7 @@ type upload struct {
 	body io.Reader
 	done chan struct{}
 	err  atomic.Pointer[error] // why the body could not be read
+	over atomic.Bool           // nothing more is read from the body
 }
 
 // startUpload sends body to conn. A body that breaks off closes conn: cut
@@ -32,8 +33,11 @@ func startUpload(conn *poolConn, body io.Reader) *upload {
 // Read reads the body, and remembers whether it was the client that failed.
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.body.Read(p)
-	if err != nil && err != io.EOF {
-		u.err.Store(&err)
+	if err != nil {
+		u.over.Store(true)
+		if err != io.EOF {
+			u.err.Store(&err)
+		}
 	}
 	return n, err
 }
@@ -50,16 +54,17 @@ func (u *upload) broken() error {
 }
 
 // end ends the upload. When the answer came before the client had sent it all,
-// nobody wants the rest.
+// nobody wants the rest. A body that was read to its end must not be disturbed:
+// net/http watches for the client then, and a deadline would look to it as if
+// the client had left, for this and every later request of the connection.
 func (u *upload) end(control *http.ResponseController) {
-	select {
-	case <-u.done:
-		return // and net/http's watch for the client must not be disturbed
-	default:
-	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		if u.over.Load() {
+			<-u.done // the connection to the worker has a deadline
+			return
+		}
 		// Again and again: each read of the body gives itself a new deadline.
 		_ = control.SetReadDeadline(time.Now())
 		select {

@@ -125,6 +125,11 @@ func (s *Server) limits(next http.Handler) http.Handler {
 		if !r.ProtoAtLeast(1, 1) {
 			defer resetIfBroken(r)
 		}
+		if r.Context().Err() != nil {
+			// net/http took a deadline that ended the body of an earlier request
+			// for the client's leave, and said so for the whole connection.
+			r = r.WithContext(context.WithoutCancel(r.Context()))
+		}
 		next.ServeHTTP(w, r)
 	})
 }
