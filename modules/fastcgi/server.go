@@ -70,6 +70,10 @@ func (s *Server) protocol(next http.Handler) *fastcgi.Server {
 		IdleTimeout:        s.cfg.IdleTimeout,
 		AllowConn:          s.allow,
 		OnError: func(e fastcgi.ConnError) {
+			if e.Remote == nil { // KindAccept
+				s.log.Warn("accepting FastCGI connections failed", "error", e.Err)
+				return
+			}
 			s.log.Warn("FastCGI connection closed", "kind", e.Kind.String(), "client", e.Remote.String(), "error", e.Err)
 		},
 	}

@@ -172,3 +172,26 @@ func TestStartUndoesWhatHalfSucceeded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// brokenListener fails once, as at the limit of open files.
+type brokenListener struct{ failed bool }
+
+func (l *brokenListener) Accept() (net.Conn, error) {
+	if l.failed {
+		return nil, net.ErrClosed
+	}
+	l.failed = true
+	return nil, errors.New("accept4: too many open files")
+}
+
+func (*brokenListener) Close() error   { return nil }
+func (*brokenListener) Addr() net.Addr { return &net.UnixAddr{} }
+
+func TestFailedAcceptIsLoggedAndTriedAgain(t *testing.T) {
+	var log strings.Builder
+	s := &Server{cfg: DefaultConfig(), log: slog.New(slog.NewTextHandler(&log, nil))}
+	_ = s.protocol(http.NotFoundHandler()).Serve(&brokenListener{})
+	if !strings.Contains(log.String(), "too many open files") {
+		t.Errorf("log: %s", log.String())
+	}
+}

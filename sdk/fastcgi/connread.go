@@ -35,7 +35,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 		}
 		if c.ended.Load() {
 			if c.status != RequestComplete {
-				return 0, &Error{StageNotSent, StatusError{c.status}}
+				stage := StageNotSent
+				if c.answered {
+					stage = StageBroken
+				}
+				return 0, &Error{stage, StatusError{c.status}}
 			}
 			return 0, io.EOF
 		}

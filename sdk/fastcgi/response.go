@@ -177,6 +177,7 @@ func (w *ResponseWriter) SetWriteDeadline(t time.Time) error {
 	c := w.r.conn
 	if c.writing.Load() == w.r && !t.IsZero() {
 		// Under way: w.mu is taken.
+		c.writeOff.Store(true)
 		return c.nc.SetWriteDeadline(t)
 	}
 	w.mu.Lock()

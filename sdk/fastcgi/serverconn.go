@@ -76,11 +76,14 @@ type conn struct {
 	readLimit  time.Duration
 	readSet    time.Time
 	readSeen   uint64
+	readIdle   bool
+	draining   bool // no more input is taken but what has arrived
 
 	// Guarded by wmu.
 	wmu      sync.Mutex
 	writing  atomic.Pointer[Request]
 	writeSet time.Time
+	writeOff atomic.Bool // the deadline was moved by a handler
 	hdrs     []byte
 	parts    [][]byte
 	bufs     net.Buffers
@@ -198,16 +201,18 @@ func (c *conn) pump(s *stream, p []byte) int {
 	c.mu.Unlock()
 	n, err := c.pumpOnce(s, p)
 	c.mu.Lock()
-	switch {
-	case err == nil:
-	case errors.Is(err, errKicked):
+	if c.kicked {
+		// Also when content came just then: the deadline is past.
 		c.kicked, c.readLimit = false, -1
+	}
+	switch {
+	case err == nil, errors.Is(err, errKicked):
 	default:
 		// The goroutine of the handler ends with it.
 		c.inline = nil
 		c.idleReader.Broadcast()
 		go c.readEnded(err)
-		for s.err == nil {
+		for s.err == nil && !s.r.finished {
 			s.r.changed.Wait()
 		}
 		return n

@@ -145,23 +145,28 @@ func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closing = true
-	if c.busy() == 0 && !c.lingering && !c.hasInput() {
+	if c.busy() == 0 && !c.lingering && !c.stopInput() {
 		_ = c.nc.Close()
 	}
 }
 
-// hasInput says whether bytes wait in the socket: a request that came just
-// before a shutdown is still served.
-func (c *conn) hasInput() bool {
-	if c.vec.raw == nil {
+// stopInput lets the reader take what has arrived and then see the end of the
+// stream: a request that came just before a shutdown is still served. c.mu is
+// held.
+func (c *conn) stopInput() bool {
+	half, ok := c.nc.(interface{ CloseRead() error })
+	if c.gone || !ok || half.CloseRead() != nil {
 		return false
 	}
-	some := false
-	_ = c.vec.raw.Control(func(fd uintptr) {
-		n, errno := peek(fd)
-		some = errno == 0 && n > 0
-	})
-	return some
+	c.draining = true
+	return true
+}
+
+// lastInput is stopInput for who does not hold c.mu.
+func (c *conn) lastInput() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopInput()
 }
 
 func (c *conn) abandon() { c.fail(ErrServerClosed) }

@@ -197,6 +197,10 @@ func (c *conn) find(id uint16) *Request {
 func (c *conn) requestRecord(h header) error {
 	c.mu.Lock()
 	r := c.find(h.id)
+	at := inputDone
+	if r != nil {
+		at = r.phase
+	}
 	c.mu.Unlock()
 	if r == nil {
 		return nil
@@ -207,19 +211,19 @@ func (c *conn) requestRecord(h header) error {
 		c.abort(r)
 		c.toReq = nil
 	case typeParams:
-		if r.phase != inParams {
+		if at != inParams {
 			return &protocolError{"PARAMS after their end"}
 		}
 		if h.length == 0 {
 			return c.endParams(r)
 		}
 	case typeStdin:
-		if r.phase == inParams {
+		if at == inParams {
 			return &protocolError{"STDIN before the end of PARAMS"}
 		}
 		if h.length == 0 {
 			c.endStdin(r)
-		} else if r.phase == inStdin {
+		} else if at == inStdin {
 			c.to = &r.stdin
 		}
 	case typeData:
@@ -227,12 +231,12 @@ func (c *conn) requestRecord(h header) error {
 		if r.Role != Filter {
 			break
 		}
-		if r.phase < inData {
+		if at < inData {
 			return &protocolError{"DATA before the end of STDIN"}
 		}
 		if h.length == 0 {
 			c.endData(r)
-		} else if r.phase == inData {
+		} else if at == inData {
 			c.to = &r.data
 		}
 	default:
@@ -278,7 +282,8 @@ func (c *conn) deliver(s *stream, b []byte) (int, error) {
 // it there is an end to that. c.mu is held.
 func (c *conn) awaitRoom(s *stream) error {
 	c.stalled = s
-	defer func() { c.stalled = nil }()
+	// The time the handler took is not the web server's.
+	defer func() { c.stalled, c.readLimit = nil, -1 }()
 	limit := time.Now().Add(c.srv.StallTimeout)
 	for s.waiting() >= c.srv.MaxStdinBuffer && s.err == nil && !s.r.finished && c.failed == nil {
 		if c.active > 1 && time.Now().After(limit) {

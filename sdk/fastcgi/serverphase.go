@@ -156,7 +156,7 @@ func (c *conn) finish(r *Request) {
 	if last && broken {
 		c.breakOff()
 	}
-	if last {
+	if last && (aborted || broken || cut || !r.KeepConn || !c.lastInput()) {
 		_ = c.nc.Close()
 	}
 	c.release()

@@ -86,16 +86,20 @@ func (c *conn) readDeadline() error {
 	case c.failed != nil:
 		return c.failed
 	case c.lingering:
+		if c.readLimit == -1 { // kicked
+			c.readLimit = 0
+			return c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+		}
 		return nil
-	case c.closing && c.busy() == 0:
+	case c.closing && c.busy() == 0 && !c.draining:
 		return net.ErrClosed
 	}
-	limit := time.Duration(0)
+	limit, idle := time.Duration(0), false
 	switch {
 	case c.unfinished > 0 || c.active == 0 && (c.r != c.w || c.remain+c.padding > 0):
 		limit = c.srv.ReadTimeout
 	case c.active == 0:
-		limit = c.srv.IdleTimeout
+		limit, idle = c.srv.IdleTimeout, true
 	}
 	if limit == 0 {
 		if c.readLimit != 0 {
@@ -105,15 +109,16 @@ func (c *conn) readDeadline() error {
 		return nil
 	}
 	now := time.Now()
-	if limit == c.readLimit {
+	if limit == c.readLimit && idle == c.readIdle {
 		if now.Sub(c.readSet) < limit/8 {
 			return nil
 		}
 		// Within the head of a request, or a record, time runs on.
-		if c.unfinished > 0 && (c.inHead > 0 || c.readSeen == c.records) {
+		if !idle && (c.inHead > 0 || c.readSeen == c.records) {
 			return nil
 		}
 	}
+	c.readIdle = idle
 	c.readLimit, c.readSet, c.readSeen = limit, now, c.records
 	return c.nc.SetReadDeadline(now.Add(limit))
 }

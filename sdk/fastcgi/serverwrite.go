@@ -84,7 +84,7 @@ func (c *conn) beginWrite(r *Request, deadline time.Time) error {
 		}
 		c.writeSet = time.Time{}
 		_ = c.nc.SetWriteDeadline(deadline)
-	case now.Sub(c.writeSet) > c.srv.WriteTimeout/8:
+	case c.writeOff.Swap(false) || now.Sub(c.writeSet) > c.srv.WriteTimeout/8:
 		c.writeSet = now
 		_ = c.nc.SetWriteDeadline(now.Add(c.srv.WriteTimeout))
 	}
