@@ -59,8 +59,6 @@ func newGeneration(tree *conf.Tree, on []module.Descriptor, config serverConfig,
 			func() api.Failed { return l.failed },
 		),
 		fx.RecoverFromPanics(),
-		fx.StartTimeout(config.StartTimeout + stopReserve),
-		fx.StopTimeout(config.DrainTimeout + 2*stopReserve),
 		fx.WithLogger(func() fxevent.Logger {
 			events := &fxevent.SlogLogger{Logger: l.log}
 			events.UseLogLevel(slog.LevelDebug)

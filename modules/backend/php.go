@@ -23,7 +23,6 @@ type phpHandler struct {
 	root   *docroot.Root
 	folder string         // the document root as configured
 	files  api.FileServer // nil when the static module is off
-	params sync.Pool      // of *fastcgi.Params
 	told   [2]sync.Once   // that PHP_VALUE, PHP_ADMIN_VALUE have no effect
 }
 
@@ -79,19 +78,12 @@ func (h *phpHandler) run(c *call, from *api.FastCGI, target docroot.Target) {
 		c.fail(f)
 		return
 	}
-	pooled, ok := h.params.Get().(*fastcgi.Params)
-	if !ok {
-		pooled = &fastcgi.Params{}
-	}
-	params := h.environment((*pooled)[:0], c.r, from, target, body.size)
-	defer func() {
-		clear(params)
-		*pooled = params[:0]
-		h.params.Put(pooled)
-	}()
+	params := h.params.get()
+	defer h.params.put(params)
+	*params = h.environment(*params, c.r, from, target, body.size)
 
 	c.arrived = time.Now()
-	sender, err := h.send(c, params, body)
+	sender, err := h.send(c, *params, body)
 	if sender == nil {
 		body.close()
 	}
@@ -217,24 +209,8 @@ func (h *phpHandler) send(c *call, params fastcgi.Params, body *spooled) (*sync.
 	if body.size > inOneWrite {
 		whole = nil // it follows
 	}
-	for try := 0; ; try++ {
-		if err := c.acquire(); err != nil {
-			return nil, err
-		}
-		err := c.conn.Start(fastcgi.Responder, true, params, whole)
-		if err == nil {
-			break
-		}
-		h.pool.put(c.conn) // which closes it, but for a param too large to be sent
-		c.conn = nil
-		// A child that ended while its connection was idle has seen nothing of
-		// the request, so it may be sent again; once, since twice is a pattern.
-		if try > 0 || !unsent(err) {
-			return nil, err
-		}
-	}
-	if whole != nil {
-		return nil, nil
+	if err := c.start(params, whole); err != nil || whole != nil {
+		return nil, err
 	}
 	sender := &sync.WaitGroup{}
 	conn := c.conn

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -17,10 +16,7 @@ import (
 // streamHandler serves a worker whose process takes part in the exchange: both
 // bodies go through as they come, and the process learns at once when the
 // client leaves.
-type streamHandler struct {
-	*worker
-	params sync.Pool // of *fastcgi.Params
-}
+type streamHandler struct{ *worker }
 
 func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{worker: h.worker, w: w, r: r, arrived: time.Now()}
@@ -54,33 +50,14 @@ func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // start sends the request's head to a free connection.
 func (h *streamHandler) start(c *call, hasBody bool) error {
-	pooled, ok := h.params.Get().(*fastcgi.Params)
-	if !ok {
-		pooled = &fastcgi.Params{}
-	}
-	params := h.environment((*pooled)[:0], c.r, hasBody)
-	defer func() {
-		clear(params)
-		*pooled = params[:0]
-		h.params.Put(pooled)
-	}()
+	params := h.params.get()
+	defer h.params.put(params)
+	*params = h.environment(*params, c.r, hasBody)
 	body := []byte{} // none; nil says that it follows
 	if hasBody {
 		body = nil
 	}
-	for try := 0; ; try++ {
-		if err := c.acquire(); err != nil {
-			return err
-		}
-		err := c.conn.Start(fastcgi.Responder, true, params, body)
-		if err == nil {
-			return nil
-		}
-		h.pool.put(c.conn)
-		if try > 0 || !unsent(err) {
-			return err
-		}
-	}
+	return c.start(*params, body)
 }
 
 func (h *streamHandler) environment(dst fastcgi.Params, r *http.Request, hasBody bool) fastcgi.Params {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
 )
 
 // worker is what the handlers of every kind of worker share.
@@ -19,6 +20,7 @@ type worker struct {
 	software string // SERVER_SOFTWARE
 	pool     *pool
 	chunks   *sync.Pool
+	params   paramsPool
 	log      *slog.Logger
 }
 
@@ -78,6 +80,41 @@ func (c *call) acquire() error {
 		return err
 	}
 	return nil
+}
+
+// start sends the request to a free connection; body nil says that it follows.
+// A process that ended while its connection was idle has seen nothing of the
+// request, so it may be sent again; once, since twice is a pattern.
+func (c *call) start(params fastcgi.Params, body []byte) error {
+	for try := 0; ; try++ {
+		if err := c.acquire(); err != nil {
+			return err
+		}
+		err := c.conn.Start(fastcgi.Responder, true, params, body)
+		if err == nil {
+			return nil
+		}
+		c.pool.put(c.conn) // which closes it, but for a param too large to be sent
+		if try > 0 || !unsent(err) {
+			return err
+		}
+	}
+}
+
+// paramsPool lends slices for the params of requests; zero is ready.
+type paramsPool struct{ pool sync.Pool }
+
+func (p *paramsPool) get() *fastcgi.Params {
+	if lent, ok := p.pool.Get().(*fastcgi.Params); ok {
+		return lent
+	}
+	return &fastcgi.Params{}
+}
+
+func (p *paramsPool) put(lent *fastcgi.Params) {
+	clear(*lent)
+	*lent = (*lent)[:0]
+	p.pool.Put(lent)
 }
 
 // fastCGIScript returns what came by FastCGI when the web server named the
