@@ -3,7 +3,10 @@ package sdk
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
+
+	"github.com/mevdschee/tqserver/sdk/process"
 )
 
 // Plugin is a backend: it runs one worker in a process of its own. The host
@@ -25,6 +28,75 @@ type Plugin interface {
 	Stop(ctx context.Context)
 }
 
+// Retirer is a Plugin whose requests are served by processes that can be ended
+// one by one. Without it the pool closes a connection that is to be retired.
+type Retirer interface {
+	// Retire ends the process at the other end of a connection that the host
+	// still holds, and returns once it was told to die; the host then waits for
+	// the end of file. It says what the process was. ErrNoProcess: nobody of
+	// this plugin's serves that connection.
+	Retire(ctx context.Context, r Retirement) (Process, error)
+}
+
+// Inspector is a Plugin that can tell about its processes.
+type Inspector interface {
+	// Inspect tells about the processes at the other end of the connections
+	// named, in any order, those left out that nobody serves; about all
+	// processes of the worker when none is named.
+	Inspect(ctx context.Context, i Inspection) ([]Process, error)
+}
+
+// LoadObserver is a Plugin that scales on how busy its worker is.
+type LoadObserver interface {
+	// Load is told when it has changed, at most every 100 ms.
+	Load(Load)
+}
+
+// ErrNoProcess says that no process serves the connection.
+var ErrNoProcess = errors.New("no process of this worker serves the connection")
+
+// Connection names a connection of the pool to an endpoint: the inode number of
+// the host's socket, which is in the same network namespace (fstat(2); what
+// sock_diag(7) and /proc/PID/fd call it). 0 is none.
+type Connection uint64
+
+// Retirement asks for the end of one process.
+type Retirement struct {
+	Connection Connection
+	// Reason is for the log: "max_requests", "request_timeout".
+	Reason string
+	// Busy says that a request runs there: the process is ended all the same,
+	// and Process tells what it was doing.
+	Busy bool
+}
+
+// Inspection asks about processes.
+type Inspection struct {
+	Connections []Connection
+	// Stack asks for the stacks of the applications as well.
+	Stack bool
+}
+
+// Process is one process of a worker, as far as the plugin knows it; what it
+// does not know is zero.
+type Process struct {
+	PID        int
+	Connection Connection // it serves; 0 when it serves none
+	Started    time.Time
+	// Memory is what it has for itself, PeakMemory the most it had resident,
+	// in bytes.
+	Memory, PeakMemory int64
+	CPU                time.Duration
+	// Stack is the application's, innermost call first: "fn() /path/file.php:12".
+	Stack []string
+	// Unread says why there is no stack, or not all of it.
+	Unread string
+}
+
+// Load is how busy a worker is: requests on their way through its processes,
+// connections kept without one, requests in the queue.
+type Load struct{ Active, Idle, Queued int }
+
 // Description is what a plugin says of itself.
 type Description struct {
 	Name    string
@@ -36,6 +108,11 @@ type Description struct {
 	// Features names optional abilities; unknown ones are ignored.
 	Features []string
 }
+
+// FeatureLimits in Description.Features says that the plugin itself puts
+// Worker.Limits on the processes it starts; without it the host puts them on
+// the plugin's process.
+const FeatureLimits = "limits"
 
 // Worker is the application a plugin process runs.
 type Worker struct {
@@ -51,6 +128,8 @@ type Worker struct {
 	RuntimeFolder string
 	// MaxWorkers is how many requests the pool will send at once.
 	MaxWorkers int
+	// Limits are for the processes that run the application.
+	Limits process.Limits
 	// Settings is the section of worker.yaml under the plugin's name as JSON,
 	// without `pool`, which is the host's.
 	Settings json.RawMessage

@@ -19,7 +19,10 @@ import (
 // statesQueued bounds the states a plugin can be ahead of the host.
 const statesQueued = 64
 
-var errHostGone = errors.New("the host is gone")
+var (
+	errHostGone   = errors.New("the host is gone")
+	errNotOffered = status.Error(codes.Unimplemented, "the plugin does not offer this")
+)
 
 // service serves one Plugin over gRPC.
 type service struct {
@@ -79,6 +82,47 @@ func (s *service) Check(ctx context.Context, r *control.CheckRequest) (*control.
 func (s *service) Release(_ context.Context, r *control.ReleaseRequest) (*control.ReleaseResponse, error) {
 	s.plugin.Release(r.GetEndpointIds())
 	return &control.ReleaseResponse{}, nil
+}
+
+// Retire implements control.PluginServer.
+func (s *service) Retire(ctx context.Context, r *control.RetireRequest) (*control.Process, error) {
+	p, ok := s.plugin.(Retirer)
+	if !ok {
+		return nil, errNotOffered
+	}
+	process, err := p.Retire(ctx, Retirement{Connection: Connection(r.GetConnection()), Reason: r.GetReason(), Busy: r.GetBusy()})
+	if errors.Is(err, ErrNoProcess) {
+		return nil, status.Error(codes.NotFound, err.Error())
+	}
+	return processToWire(process), err
+}
+
+// Inspect implements control.PluginServer.
+func (s *service) Inspect(ctx context.Context, r *control.InspectRequest) (*control.InspectResponse, error) {
+	p, ok := s.plugin.(Inspector)
+	if !ok {
+		return nil, errNotOffered
+	}
+	i := Inspection{Stack: r.GetStack()}
+	for _, c := range r.GetConnections() {
+		i.Connections = append(i.Connections, Connection(c))
+	}
+	processes, err := p.Inspect(ctx, i)
+	answer := &control.InspectResponse{}
+	for _, process := range processes {
+		answer.Processes = append(answer.Processes, processToWire(process))
+	}
+	return answer, err
+}
+
+// Load implements control.PluginServer.
+func (s *service) Load(_ context.Context, r *control.LoadRequest) (*control.LoadResponse, error) {
+	p, ok := s.plugin.(LoadObserver)
+	if !ok {
+		return nil, errNotOffered
+	}
+	p.Load(Load{Active: int(r.GetActive()), Idle: int(r.GetIdle()), Queued: int(r.GetQueued())})
+	return &control.LoadResponse{}, nil
 }
 
 // Stop implements control.PluginServer: it returns when Run has.

@@ -4,13 +4,37 @@ import (
 	"encoding/json"
 
 	"github.com/mevdschee/tqserver/sdk/control"
+	"github.com/mevdschee/tqserver/sdk/process"
 )
 
 func workerFromWire(w *control.Worker) Worker {
 	return Worker{
 		Name: w.GetName(), Folder: w.GetFolder(), DocumentRoot: w.GetDocumentRoot(), RuntimeFolder: w.GetRuntimeFolder(),
-		MaxWorkers: int(w.GetMaxWorkers()), Settings: json.RawMessage(w.GetSettings()),
+		MaxWorkers: int(w.GetMaxWorkers()), Settings: json.RawMessage(w.GetSettings()), Limits: limitsFromWire(w.GetLimits()),
 	}
+}
+
+func limitsFromWire(w *control.Limits) (l process.Limits) {
+	if w == nil {
+		return l
+	}
+	l.Files, l.Core, l.AddressSpace = w.Files, w.Core, w.AddressSpace
+	if w.Nice != nil {
+		nice := int(w.GetNice())
+		l.Nice = &nice
+	}
+	return l
+}
+
+func processToWire(p Process) *control.Process {
+	w := &control.Process{
+		Pid: int32(p.PID), Connection: uint64(p.Connection), Memory: p.Memory, PeakMemory: p.PeakMemory,
+		CpuUs: p.CPU.Microseconds(), Stack: p.Stack, Unread: p.Unread,
+	}
+	if !p.Started.IsZero() {
+		w.StartedUs = p.Started.UnixMicro()
+	}
+	return w
 }
 
 func descriptionToWire(d Description) *control.DescribeResponse {

@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"github.com/mevdschee/tqserver/sdk"
+	"github.com/mevdschee/tqserver/sdk/process"
 )
 
 // PluginSpec says which executable runs a worker, and with what.
@@ -23,12 +25,42 @@ type PluginSpec struct {
 	// User and Group the backend's processes run as; empty means the server's
 	// own. The runtime folder of the worker is given to them.
 	User, Group string
+	// Limits and Cgroup bound the processes that run the application.
+	Limits process.Limits
+	Cgroup CgroupLimits
 }
+
+// CgroupLimits are limits of a control group (cgroup v2) that holds all
+// processes of a worker. Zero is none.
+type CgroupLimits struct {
+	// Memory in bytes (memory.max).
+	Memory int64
+	// CPU in thousandths of one processor (cpu.max): 1500 is one and a half.
+	CPU int
+	// Processes at most (pids.max).
+	Processes int
+}
+
+// Any says whether there is a limit.
+func (c CgroupLimits) Any() bool { return c != CgroupLimits{} }
+
+// Processes asks a plugin about the processes that serve what it lent. An error
+// is ErrPluginGone when the plugin has died (its processes may serve on),
+// errors.ErrUnsupported when it does not offer this, sdk.ErrNoProcess, or ctx's.
+type Processes interface {
+	Retire(ctx context.Context, r sdk.Retirement) (sdk.Process, error)
+	Inspect(ctx context.Context, i sdk.Inspection) ([]sdk.Process, error)
+	Load(ctx context.Context, l sdk.Load) error
+}
+
+// ErrPluginGone says that the plugin process that would have to answer has died.
+var ErrPluginGone = errors.New("the plugin process is gone")
 
 // EndpointSet is what a plugin process lends at one time. The pool sends new
 // requests to the newest set it was given.
 type EndpointSet struct {
 	Endpoints []sdk.Endpoint
+	Processes Processes
 	// Release is called once, when no connection to these endpoints is left
 	// and a newer set has taken over. It never blocks.
 	Release func()

@@ -35,6 +35,7 @@ func (i *instance) lend(endpoints []sdk.Endpoint) *lease {
 func (l *lease) set(released func(func())) api.EndpointSet {
 	return api.EndpointSet{
 		Endpoints: slices.Clone(l.endpoints),
+		Processes: lessee{l.inst},
 		Release:   sync.OnceFunc(func() { released(l.release) }),
 	}
 }

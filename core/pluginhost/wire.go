@@ -6,17 +6,39 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/control"
+	"github.com/mevdschee/tqserver/sdk/process"
 )
 
 func workerToWire(s api.PluginSpec, runtimeFolder string) *control.Worker {
 	return &control.Worker{
 		Name: s.Worker, Folder: s.Folder, DocumentRoot: s.DocumentRoot, RuntimeFolder: runtimeFolder,
-		MaxWorkers: int32(s.MaxWorkers), Settings: s.Settings,
+		MaxWorkers: int32(s.MaxWorkers), Settings: s.Settings, Limits: limitsToWire(s.Limits),
 	}
+}
+
+func limitsToWire(l process.Limits) *control.Limits {
+	w := &control.Limits{Files: l.Files, Core: l.Core, AddressSpace: l.AddressSpace}
+	if l.Nice != nil {
+		nice := int32(*l.Nice)
+		w.Nice = &nice
+	}
+	return w
+}
+
+func processFromWire(w *control.Process) sdk.Process {
+	p := sdk.Process{
+		PID: int(w.GetPid()), Connection: sdk.Connection(w.GetConnection()), Memory: w.GetMemory(), PeakMemory: w.GetPeakMemory(),
+		CPU: time.Duration(w.GetCpuUs()) * time.Microsecond, Stack: w.GetStack(), Unread: w.GetUnread(),
+	}
+	if w.GetStartedUs() != 0 {
+		p.Started = time.UnixMicro(w.GetStartedUs())
+	}
+	return p
 }
 
 func descriptionFromWire(d *control.DescribeResponse) sdk.Description {

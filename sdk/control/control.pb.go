@@ -203,7 +203,8 @@ type Worker struct {
 	RuntimeFolder string                 `protobuf:"bytes,4,opt,name=runtime_folder,json=runtimeFolder,proto3" json:"runtime_folder,omitempty"`
 	MaxWorkers    int32                  `protobuf:"varint,5,opt,name=max_workers,json=maxWorkers,proto3" json:"max_workers,omitempty"`
 	// JSON.
-	Settings      []byte `protobuf:"bytes,6,opt,name=settings,proto3" json:"settings,omitempty"`
+	Settings      []byte  `protobuf:"bytes,6,opt,name=settings,proto3" json:"settings,omitempty"`
+	Limits        *Limits `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -280,6 +281,84 @@ func (x *Worker) GetSettings() []byte {
 	return nil
 }
 
+func (x *Worker) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// Limits of a process; a field that is absent leaves that limit alone.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Files *uint64                `protobuf:"varint,1,opt,name=files,proto3,oneof" json:"files,omitempty"`
+	// Bytes.
+	Core *uint64 `protobuf:"varint,2,opt,name=core,proto3,oneof" json:"core,omitempty"`
+	// Bytes.
+	AddressSpace  *uint64 `protobuf:"varint,3,opt,name=address_space,json=addressSpace,proto3,oneof" json:"address_space,omitempty"`
+	Nice          *int32  `protobuf:"varint,4,opt,name=nice,proto3,oneof" json:"nice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Limits) GetFiles() uint64 {
+	if x != nil && x.Files != nil {
+		return *x.Files
+	}
+	return 0
+}
+
+func (x *Limits) GetCore() uint64 {
+	if x != nil && x.Core != nil {
+		return *x.Core
+	}
+	return 0
+}
+
+func (x *Limits) GetAddressSpace() uint64 {
+	if x != nil && x.AddressSpace != nil {
+		return *x.AddressSpace
+	}
+	return 0
+}
+
+func (x *Limits) GetNice() int32 {
+	if x != nil && x.Nice != nil {
+		return *x.Nice
+	}
+	return 0
+}
+
 type CheckRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Worker        *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
@@ -289,7 +368,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_control_proto_msgTypes[3]
+	mi := &file_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -301,7 +380,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[3]
+	mi := &file_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -314,7 +393,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{3}
+	return file_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CheckRequest) GetWorker() *Worker {
@@ -334,7 +413,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_control_proto_msgTypes[4]
+	mi := &file_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +425,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[4]
+	mi := &file_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +438,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{4}
+	return file_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Problem) GetPath() string {
@@ -385,7 +464,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +476,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +489,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{5}
+	return file_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CheckResponse) GetProblems() []*Problem {
@@ -429,7 +508,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +520,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +533,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{6}
+	return file_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RunRequest) GetWorker() *Worker {
@@ -478,7 +557,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +569,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +582,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{7}
+	return file_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Endpoint) GetId() string {
@@ -553,7 +632,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +644,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +657,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{8}
+	return file_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *State) GetKind() StateKind {
@@ -618,7 +697,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +709,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +722,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{9}
+	return file_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReleaseRequest) GetEndpointIds() []string {
@@ -661,7 +740,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +752,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +765,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{10}
+	return file_control_proto_rawDescGZIP(), []int{11}
 }
 
 type StopRequest struct {
@@ -699,7 +778,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_control_proto_msgTypes[11]
+	mi := &file_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +790,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[11]
+	mi := &file_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +803,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{11}
+	return file_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StopRequest) GetWithinMs() int64 {
@@ -742,7 +821,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_control_proto_msgTypes[12]
+	mi := &file_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +833,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[12]
+	mi := &file_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +846,362 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{12}
+	return file_control_proto_rawDescGZIP(), []int{13}
+}
+
+type RetireRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Inode number of the host's socket.
+	Connection    uint64 `protobuf:"varint,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Busy          bool   `protobuf:"varint,3,opt,name=busy,proto3" json:"busy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireRequest) Reset() {
+	*x = RetireRequest{}
+	mi := &file_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireRequest) ProtoMessage() {}
+
+func (x *RetireRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireRequest.ProtoReflect.Descriptor instead.
+func (*RetireRequest) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RetireRequest) GetConnection() uint64 {
+	if x != nil {
+		return x.Connection
+	}
+	return 0
+}
+
+func (x *RetireRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RetireRequest) GetBusy() bool {
+	if x != nil {
+		return x.Busy
+	}
+	return false
+}
+
+type InspectRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connections   []uint64               `protobuf:"varint,1,rep,packed,name=connections,proto3" json:"connections,omitempty"`
+	Stack         bool                   `protobuf:"varint,2,opt,name=stack,proto3" json:"stack,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InspectRequest) Reset() {
+	*x = InspectRequest{}
+	mi := &file_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectRequest) ProtoMessage() {}
+
+func (x *InspectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectRequest.ProtoReflect.Descriptor instead.
+func (*InspectRequest) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *InspectRequest) GetConnections() []uint64 {
+	if x != nil {
+		return x.Connections
+	}
+	return nil
+}
+
+func (x *InspectRequest) GetStack() bool {
+	if x != nil {
+		return x.Stack
+	}
+	return false
+}
+
+type InspectResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Processes     []*Process             `protobuf:"bytes,1,rep,name=processes,proto3" json:"processes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InspectResponse) Reset() {
+	*x = InspectResponse{}
+	mi := &file_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectResponse) ProtoMessage() {}
+
+func (x *InspectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectResponse.ProtoReflect.Descriptor instead.
+func (*InspectResponse) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *InspectResponse) GetProcesses() []*Process {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+type Process struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Pid        int32                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	Connection uint64                 `protobuf:"varint,2,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Microseconds since 1970.
+	StartedUs int64 `protobuf:"varint,3,opt,name=started_us,json=startedUs,proto3" json:"started_us,omitempty"`
+	// Bytes.
+	Memory        int64    `protobuf:"varint,4,opt,name=memory,proto3" json:"memory,omitempty"`
+	PeakMemory    int64    `protobuf:"varint,5,opt,name=peak_memory,json=peakMemory,proto3" json:"peak_memory,omitempty"`
+	CpuUs         int64    `protobuf:"varint,6,opt,name=cpu_us,json=cpuUs,proto3" json:"cpu_us,omitempty"`
+	Stack         []string `protobuf:"bytes,7,rep,name=stack,proto3" json:"stack,omitempty"`
+	Unread        string   `protobuf:"bytes,8,opt,name=unread,proto3" json:"unread,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Process) Reset() {
+	*x = Process{}
+	mi := &file_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Process) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Process) ProtoMessage() {}
+
+func (x *Process) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Process.ProtoReflect.Descriptor instead.
+func (*Process) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Process) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Process) GetConnection() uint64 {
+	if x != nil {
+		return x.Connection
+	}
+	return 0
+}
+
+func (x *Process) GetStartedUs() int64 {
+	if x != nil {
+		return x.StartedUs
+	}
+	return 0
+}
+
+func (x *Process) GetMemory() int64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Process) GetPeakMemory() int64 {
+	if x != nil {
+		return x.PeakMemory
+	}
+	return 0
+}
+
+func (x *Process) GetCpuUs() int64 {
+	if x != nil {
+		return x.CpuUs
+	}
+	return 0
+}
+
+func (x *Process) GetStack() []string {
+	if x != nil {
+		return x.Stack
+	}
+	return nil
+}
+
+func (x *Process) GetUnread() string {
+	if x != nil {
+		return x.Unread
+	}
+	return ""
+}
+
+type LoadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Active        int32                  `protobuf:"varint,1,opt,name=active,proto3" json:"active,omitempty"`
+	Idle          int32                  `protobuf:"varint,2,opt,name=idle,proto3" json:"idle,omitempty"`
+	Queued        int32                  `protobuf:"varint,3,opt,name=queued,proto3" json:"queued,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoadRequest) Reset() {
+	*x = LoadRequest{}
+	mi := &file_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoadRequest) ProtoMessage() {}
+
+func (x *LoadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoadRequest.ProtoReflect.Descriptor instead.
+func (*LoadRequest) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *LoadRequest) GetActive() int32 {
+	if x != nil {
+		return x.Active
+	}
+	return 0
+}
+
+func (x *LoadRequest) GetIdle() int32 {
+	if x != nil {
+		return x.Idle
+	}
+	return 0
+}
+
+func (x *LoadRequest) GetQueued() int32 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+type LoadResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoadResponse) Reset() {
+	*x = LoadResponse{}
+	mi := &file_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoadResponse) ProtoMessage() {}
+
+func (x *LoadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoadResponse.ProtoReflect.Descriptor instead.
+func (*LoadResponse) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{19}
 }
 
 var File_control_proto protoreflect.FileDescriptor
@@ -781,7 +1215,7 @@ const file_control_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
 	"\asummary\x18\x03 \x01(\tR\asummary\x12'\n" +
 	"\x0fsettings_schema\x18\x04 \x01(\fR\x0esettingsSchema\x12\x1a\n" +
-	"\bfeatures\x18\x05 \x03(\tR\bfeatures\"\xbd\x01\n" +
+	"\bfeatures\x18\x05 \x03(\tR\bfeatures\"\xf1\x01\n" +
 	"\x06Worker\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06folder\x18\x02 \x01(\tR\x06folder\x12#\n" +
@@ -789,7 +1223,17 @@ const file_control_proto_rawDesc = "" +
 	"\x0eruntime_folder\x18\x04 \x01(\tR\rruntimeFolder\x12\x1f\n" +
 	"\vmax_workers\x18\x05 \x01(\x05R\n" +
 	"maxWorkers\x12\x1a\n" +
-	"\bsettings\x18\x06 \x01(\fR\bsettings\"B\n" +
+	"\bsettings\x18\x06 \x01(\fR\bsettings\x122\n" +
+	"\x06limits\x18\a \x01(\v2\x1a.tqserver.plugin.v1.LimitsR\x06limits\"\xad\x01\n" +
+	"\x06Limits\x12\x19\n" +
+	"\x05files\x18\x01 \x01(\x04H\x00R\x05files\x88\x01\x01\x12\x17\n" +
+	"\x04core\x18\x02 \x01(\x04H\x01R\x04core\x88\x01\x01\x12(\n" +
+	"\raddress_space\x18\x03 \x01(\x04H\x02R\faddressSpace\x88\x01\x01\x12\x17\n" +
+	"\x04nice\x18\x04 \x01(\x05H\x03R\x04nice\x88\x01\x01B\b\n" +
+	"\x06_filesB\a\n" +
+	"\x05_coreB\x10\n" +
+	"\x0e_address_spaceB\a\n" +
+	"\x05_nice\"B\n" +
 	"\fCheckRequest\x122\n" +
 	"\x06worker\x18\x01 \x01(\v2\x1a.tqserver.plugin.v1.WorkerR\x06worker\"7\n" +
 	"\aProblem\x12\x12\n" +
@@ -816,18 +1260,50 @@ const file_control_proto_rawDesc = "" +
 	"\x0fReleaseResponse\"*\n" +
 	"\vStopRequest\x12\x1b\n" +
 	"\twithin_ms\x18\x01 \x01(\x03R\bwithinMs\"\x0e\n" +
-	"\fStopResponse*\x86\x01\n" +
+	"\fStopResponse\"[\n" +
+	"\rRetireRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\x04R\n" +
+	"connection\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04busy\x18\x03 \x01(\bR\x04busy\"H\n" +
+	"\x0eInspectRequest\x12 \n" +
+	"\vconnections\x18\x01 \x03(\x04R\vconnections\x12\x14\n" +
+	"\x05stack\x18\x02 \x01(\bR\x05stack\"L\n" +
+	"\x0fInspectResponse\x129\n" +
+	"\tprocesses\x18\x01 \x03(\v2\x1b.tqserver.plugin.v1.ProcessR\tprocesses\"\xd8\x01\n" +
+	"\aProcess\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x02 \x01(\x04R\n" +
+	"connection\x12\x1d\n" +
+	"\n" +
+	"started_us\x18\x03 \x01(\x03R\tstartedUs\x12\x16\n" +
+	"\x06memory\x18\x04 \x01(\x03R\x06memory\x12\x1f\n" +
+	"\vpeak_memory\x18\x05 \x01(\x03R\n" +
+	"peakMemory\x12\x15\n" +
+	"\x06cpu_us\x18\x06 \x01(\x03R\x05cpuUs\x12\x14\n" +
+	"\x05stack\x18\a \x03(\tR\x05stack\x12\x16\n" +
+	"\x06unread\x18\b \x01(\tR\x06unread\"Q\n" +
+	"\vLoadRequest\x12\x16\n" +
+	"\x06active\x18\x01 \x01(\x05R\x06active\x12\x12\n" +
+	"\x04idle\x18\x02 \x01(\x05R\x04idle\x12\x16\n" +
+	"\x06queued\x18\x03 \x01(\x05R\x06queued\"\x0e\n" +
+	"\fLoadResponse*\x86\x01\n" +
 	"\tStateKind\x12\x1a\n" +
 	"\x16STATE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13STATE_KIND_STARTING\x10\x01\x12\x14\n" +
 	"\x10STATE_KIND_READY\x10\x02\x12\x17\n" +
 	"\x13STATE_KIND_DEGRADED\x10\x03\x12\x15\n" +
-	"\x11STATE_KIND_FAILED\x10\x042\x90\x03\n" +
+	"\x11STATE_KIND_FAILED\x10\x042\xf9\x04\n" +
 	"\x06Plugin\x12U\n" +
 	"\bDescribe\x12#.tqserver.plugin.v1.DescribeRequest\x1a$.tqserver.plugin.v1.DescribeResponse\x12L\n" +
 	"\x05Check\x12 .tqserver.plugin.v1.CheckRequest\x1a!.tqserver.plugin.v1.CheckResponse\x12B\n" +
 	"\x03Run\x12\x1e.tqserver.plugin.v1.RunRequest\x1a\x19.tqserver.plugin.v1.State0\x01\x12R\n" +
-	"\aRelease\x12\".tqserver.plugin.v1.ReleaseRequest\x1a#.tqserver.plugin.v1.ReleaseResponse\x12I\n" +
+	"\aRelease\x12\".tqserver.plugin.v1.ReleaseRequest\x1a#.tqserver.plugin.v1.ReleaseResponse\x12H\n" +
+	"\x06Retire\x12!.tqserver.plugin.v1.RetireRequest\x1a\x1b.tqserver.plugin.v1.Process\x12R\n" +
+	"\aInspect\x12\".tqserver.plugin.v1.InspectRequest\x1a#.tqserver.plugin.v1.InspectResponse\x12I\n" +
+	"\x04Load\x12\x1f.tqserver.plugin.v1.LoadRequest\x1a .tqserver.plugin.v1.LoadResponse\x12I\n" +
 	"\x04Stop\x12\x1f.tqserver.plugin.v1.StopRequest\x1a .tqserver.plugin.v1.StopResponseB3Z1github.com/mevdschee/tqserver/sdk/control;controlb\x06proto3"
 
 var (
@@ -843,44 +1319,59 @@ func file_control_proto_rawDescGZIP() []byte {
 }
 
 var file_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_control_proto_goTypes = []any{
 	(StateKind)(0),           // 0: tqserver.plugin.v1.StateKind
 	(*DescribeRequest)(nil),  // 1: tqserver.plugin.v1.DescribeRequest
 	(*DescribeResponse)(nil), // 2: tqserver.plugin.v1.DescribeResponse
 	(*Worker)(nil),           // 3: tqserver.plugin.v1.Worker
-	(*CheckRequest)(nil),     // 4: tqserver.plugin.v1.CheckRequest
-	(*Problem)(nil),          // 5: tqserver.plugin.v1.Problem
-	(*CheckResponse)(nil),    // 6: tqserver.plugin.v1.CheckResponse
-	(*RunRequest)(nil),       // 7: tqserver.plugin.v1.RunRequest
-	(*Endpoint)(nil),         // 8: tqserver.plugin.v1.Endpoint
-	(*State)(nil),            // 9: tqserver.plugin.v1.State
-	(*ReleaseRequest)(nil),   // 10: tqserver.plugin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),  // 11: tqserver.plugin.v1.ReleaseResponse
-	(*StopRequest)(nil),      // 12: tqserver.plugin.v1.StopRequest
-	(*StopResponse)(nil),     // 13: tqserver.plugin.v1.StopResponse
+	(*Limits)(nil),           // 4: tqserver.plugin.v1.Limits
+	(*CheckRequest)(nil),     // 5: tqserver.plugin.v1.CheckRequest
+	(*Problem)(nil),          // 6: tqserver.plugin.v1.Problem
+	(*CheckResponse)(nil),    // 7: tqserver.plugin.v1.CheckResponse
+	(*RunRequest)(nil),       // 8: tqserver.plugin.v1.RunRequest
+	(*Endpoint)(nil),         // 9: tqserver.plugin.v1.Endpoint
+	(*State)(nil),            // 10: tqserver.plugin.v1.State
+	(*ReleaseRequest)(nil),   // 11: tqserver.plugin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),  // 12: tqserver.plugin.v1.ReleaseResponse
+	(*StopRequest)(nil),      // 13: tqserver.plugin.v1.StopRequest
+	(*StopResponse)(nil),     // 14: tqserver.plugin.v1.StopResponse
+	(*RetireRequest)(nil),    // 15: tqserver.plugin.v1.RetireRequest
+	(*InspectRequest)(nil),   // 16: tqserver.plugin.v1.InspectRequest
+	(*InspectResponse)(nil),  // 17: tqserver.plugin.v1.InspectResponse
+	(*Process)(nil),          // 18: tqserver.plugin.v1.Process
+	(*LoadRequest)(nil),      // 19: tqserver.plugin.v1.LoadRequest
+	(*LoadResponse)(nil),     // 20: tqserver.plugin.v1.LoadResponse
 }
 var file_control_proto_depIdxs = []int32{
-	3,  // 0: tqserver.plugin.v1.CheckRequest.worker:type_name -> tqserver.plugin.v1.Worker
-	5,  // 1: tqserver.plugin.v1.CheckResponse.problems:type_name -> tqserver.plugin.v1.Problem
-	3,  // 2: tqserver.plugin.v1.RunRequest.worker:type_name -> tqserver.plugin.v1.Worker
-	0,  // 3: tqserver.plugin.v1.State.kind:type_name -> tqserver.plugin.v1.StateKind
-	8,  // 4: tqserver.plugin.v1.State.endpoints:type_name -> tqserver.plugin.v1.Endpoint
-	1,  // 5: tqserver.plugin.v1.Plugin.Describe:input_type -> tqserver.plugin.v1.DescribeRequest
-	4,  // 6: tqserver.plugin.v1.Plugin.Check:input_type -> tqserver.plugin.v1.CheckRequest
-	7,  // 7: tqserver.plugin.v1.Plugin.Run:input_type -> tqserver.plugin.v1.RunRequest
-	10, // 8: tqserver.plugin.v1.Plugin.Release:input_type -> tqserver.plugin.v1.ReleaseRequest
-	12, // 9: tqserver.plugin.v1.Plugin.Stop:input_type -> tqserver.plugin.v1.StopRequest
-	2,  // 10: tqserver.plugin.v1.Plugin.Describe:output_type -> tqserver.plugin.v1.DescribeResponse
-	6,  // 11: tqserver.plugin.v1.Plugin.Check:output_type -> tqserver.plugin.v1.CheckResponse
-	9,  // 12: tqserver.plugin.v1.Plugin.Run:output_type -> tqserver.plugin.v1.State
-	11, // 13: tqserver.plugin.v1.Plugin.Release:output_type -> tqserver.plugin.v1.ReleaseResponse
-	13, // 14: tqserver.plugin.v1.Plugin.Stop:output_type -> tqserver.plugin.v1.StopResponse
-	10, // [10:15] is the sub-list for method output_type
-	5,  // [5:10] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	4,  // 0: tqserver.plugin.v1.Worker.limits:type_name -> tqserver.plugin.v1.Limits
+	3,  // 1: tqserver.plugin.v1.CheckRequest.worker:type_name -> tqserver.plugin.v1.Worker
+	6,  // 2: tqserver.plugin.v1.CheckResponse.problems:type_name -> tqserver.plugin.v1.Problem
+	3,  // 3: tqserver.plugin.v1.RunRequest.worker:type_name -> tqserver.plugin.v1.Worker
+	0,  // 4: tqserver.plugin.v1.State.kind:type_name -> tqserver.plugin.v1.StateKind
+	9,  // 5: tqserver.plugin.v1.State.endpoints:type_name -> tqserver.plugin.v1.Endpoint
+	18, // 6: tqserver.plugin.v1.InspectResponse.processes:type_name -> tqserver.plugin.v1.Process
+	1,  // 7: tqserver.plugin.v1.Plugin.Describe:input_type -> tqserver.plugin.v1.DescribeRequest
+	5,  // 8: tqserver.plugin.v1.Plugin.Check:input_type -> tqserver.plugin.v1.CheckRequest
+	8,  // 9: tqserver.plugin.v1.Plugin.Run:input_type -> tqserver.plugin.v1.RunRequest
+	11, // 10: tqserver.plugin.v1.Plugin.Release:input_type -> tqserver.plugin.v1.ReleaseRequest
+	15, // 11: tqserver.plugin.v1.Plugin.Retire:input_type -> tqserver.plugin.v1.RetireRequest
+	16, // 12: tqserver.plugin.v1.Plugin.Inspect:input_type -> tqserver.plugin.v1.InspectRequest
+	19, // 13: tqserver.plugin.v1.Plugin.Load:input_type -> tqserver.plugin.v1.LoadRequest
+	13, // 14: tqserver.plugin.v1.Plugin.Stop:input_type -> tqserver.plugin.v1.StopRequest
+	2,  // 15: tqserver.plugin.v1.Plugin.Describe:output_type -> tqserver.plugin.v1.DescribeResponse
+	7,  // 16: tqserver.plugin.v1.Plugin.Check:output_type -> tqserver.plugin.v1.CheckResponse
+	10, // 17: tqserver.plugin.v1.Plugin.Run:output_type -> tqserver.plugin.v1.State
+	12, // 18: tqserver.plugin.v1.Plugin.Release:output_type -> tqserver.plugin.v1.ReleaseResponse
+	18, // 19: tqserver.plugin.v1.Plugin.Retire:output_type -> tqserver.plugin.v1.Process
+	17, // 20: tqserver.plugin.v1.Plugin.Inspect:output_type -> tqserver.plugin.v1.InspectResponse
+	20, // 21: tqserver.plugin.v1.Plugin.Load:output_type -> tqserver.plugin.v1.LoadResponse
+	14, // 22: tqserver.plugin.v1.Plugin.Stop:output_type -> tqserver.plugin.v1.StopResponse
+	15, // [15:23] is the sub-list for method output_type
+	7,  // [7:15] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_control_proto_init() }
@@ -888,13 +1379,14 @@ func file_control_proto_init() {
 	if File_control_proto != nil {
 		return
 	}
+	file_control_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_proto_rawDesc), len(file_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
