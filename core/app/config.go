@@ -12,9 +12,9 @@ var serverSection = conf.NewSection("server", defaultServer)
 
 // serverConfig bounds the life of a generation.
 type serverConfig struct {
-	RuntimeFolder string        `conf:"runtime_folder" doc:"Folder for sockets and temporary files of this run; a private one is made in it."`
-	StartTimeout  time.Duration `conf:"start_timeout" doc:"Longest time all workers together may take to become ready."`
-	DrainTimeout  time.Duration `conf:"drain_timeout" doc:"Longest time running requests get to finish when the server stops; then they are cut off."`
+	RuntimeFolder string        `conf:"runtime_folder" doc:"Folder for sockets and temporary files of this run; a private one is made in it." source:"beside config and workers, so that a checkout runs as it is"`
+	StartTimeout  time.Duration `conf:"start_timeout" doc:"Longest time all workers together may take to become ready." source:"a third of systemd's DefaultTimeoutStartSec (90s)"`
+	DrainTimeout  time.Duration `conf:"drain_timeout" doc:"Longest time running requests get to finish when the server stops; then they are cut off." source:"leaves room within systemd's DefaultTimeoutStopSec (90s)"`
 }
 
 // defaultServer: 30 s to drain is what systemd's default of 90 s to stop

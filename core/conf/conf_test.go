@@ -18,19 +18,19 @@ import (
 
 // webConfig and poolConfig stand for the sections of two modules.
 type webConfig struct {
-	Listen      []string          `conf:"listen" doc:"Addresses."`
-	IdleTimeout time.Duration     `conf:"idle_timeout" doc:"Idle time; 0 means none."`
-	BodyLimit   settings.Bytes    `conf:"body_limit" doc:"Bytes of a body; 0 means no limit."`
-	Mode        settings.FileMode `conf:"mode" doc:"Mode of a unix socket."`
-	Verbose     bool              `conf:"verbose" doc:"Whether it talks."`
-	TLS         tlsConfig         `conf:"tls" doc:"Encryption."`
-	Headers     map[string]string `conf:"headers" doc:"Headers."`
-	Routes      []routeConfig     `conf:"routes" doc:"Routes."`
+	Listen      []string          `conf:"listen" doc:"Addresses." source:"T"`
+	IdleTimeout time.Duration     `conf:"idle_timeout" doc:"Idle time; 0 means none." source:"T"`
+	BodyLimit   settings.Bytes    `conf:"body_limit" doc:"Bytes of a body; 0 means no limit." source:"T"`
+	Mode        settings.FileMode `conf:"mode" doc:"Mode of a unix socket." source:"T"`
+	Verbose     bool              `conf:"verbose" doc:"Whether it talks." source:"T"`
+	TLS         tlsConfig         `conf:"tls" doc:"Encryption." source:"T"`
+	Headers     map[string]string `conf:"headers" doc:"Headers." source:"T"`
+	Routes      []routeConfig     `conf:"routes" doc:"Routes." source:"T"`
 }
 
 type tlsConfig struct {
-	Port int    `conf:"port" doc:"Port; 0 means none."`
-	Name string `conf:"name" doc:"Name of the certificate."`
+	Port int    `conf:"port" doc:"Port; 0 means none." source:"T" unit:"(a port)"`
+	Name string `conf:"name" doc:"Name of the certificate." source:"T"`
 }
 
 func (c tlsConfig) Validate() []settings.Problem {
@@ -41,12 +41,12 @@ func (c tlsConfig) Validate() []settings.Problem {
 }
 
 type routeConfig struct {
-	Path  string `conf:"path" doc:"Prefix."`
-	Cache bool   `conf:"cache" doc:"Whether it is cached."`
+	Path  string `conf:"path" doc:"Prefix." source:"T"`
+	Cache bool   `conf:"cache" doc:"Whether it is cached." source:"T"`
 }
 
 type emptyConfig struct {
-	On bool `conf:"on" doc:"Nothing."`
+	On bool `conf:"on" doc:"Nothing." source:"T"`
 }
 
 func webDefaults() webConfig {

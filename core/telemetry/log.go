@@ -16,8 +16,8 @@ var Section = conf.NewSection("log", DefaultConfig)
 
 // Config is what the section "log" holds.
 type Config struct {
-	Level  string `conf:"level" enum:"debug,info,warn,error" doc:"Least severity that is logged: debug, info, warn or error."`
-	Format string `conf:"format" enum:"text,json" doc:"Form of a line: text (logfmt) or json, both as package log/slog writes them."`
+	Level  string `conf:"level" enum:"debug,info,warn,error" doc:"Least severity that is logged: debug, info, warn or error." source:"log/slog"`
+	Format string `conf:"format" enum:"text,json" doc:"Form of a line: text (logfmt) or json, both as package log/slog writes them." source:"log/slog"`
 }
 
 // DefaultConfig returns the defaults of the section "log", those of log/slog.

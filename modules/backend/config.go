@@ -12,10 +12,10 @@ var Section = conf.NewSection("backend", DefaultConfig)
 
 // Config of the backend module; the workers' own settings stand in their folders.
 type Config struct {
-	Workers        string         `conf:"workers" doc:"Folder that holds the workers, one folder each with config/worker.yaml."`
-	BodyMemory     settings.Bytes `conf:"body_memory" doc:"How much of a request body for PHP is kept in memory; what is more goes to a temporary file."`
-	ResponseMemory settings.Bytes `conf:"response_memory" doc:"How much of a response its client has not taken yet is kept in memory; what is more goes to a temporary file."`
-	ResponseFile   settings.Bytes `conf:"response_file" doc:"Largest temporary file of one response; then PHP waits for the client. 0 means no file."`
+	Workers        string         `conf:"workers" doc:"Folder that holds the workers, one folder each with config/worker.yaml." source:"beside config, so that a checkout runs as it is"`
+	BodyMemory     settings.Bytes `conf:"body_memory" doc:"How much of a request body for PHP is kept in memory; what is more goes to a temporary file." source:"four of nginx's client_body_buffer_size (16k): a form never touches the disk"`
+	ResponseMemory settings.Bytes `conf:"response_memory" doc:"How much of a response its client has not taken yet is kept in memory; what is more goes to a temporary file." source:"eight of nginx's fastcgi_buffers (8 of 4k): a page never touches the disk"`
+	ResponseFile   settings.Bytes `conf:"response_file" doc:"Largest temporary file of one response; then PHP waits for the client. 0 means no file." source:"nginx's fastcgi_max_temp_file_size"`
 }
 
 // DefaultConfig has nginx's fastcgi_max_temp_file_size (1 GiB), and more
@@ -27,19 +27,19 @@ func DefaultConfig() Config {
 
 // workerSettings is worker.yaml, but for the section named by its type.
 type workerSettings struct {
-	Path            string          `conf:"path" doc:"URL prefix of the worker: / or /blog."`
-	Hosts           []string        `conf:"hosts" doc:"Host names the worker answers to; none means any."`
-	Type            string          `conf:"type" doc:"What runs the worker, php or go; its settings stand in the section of that name."`
-	DocumentRoot    string          `conf:"document_root" doc:"Folder of scripts and static files, relative to the worker's folder; needed by php."`
-	Index           []string        `conf:"index" doc:"Files that answer for a folder, the first that exists."`
-	FrontController string          `conf:"front_controller" doc:"Script, relative to document_root, for every path that is no file; empty means 404."`
-	User            string          `conf:"user" doc:"User the worker's processes run as; empty means the server's. Needs root."`
-	Group           string          `conf:"group" doc:"Group the worker's processes run as; empty means the user's own. Needs root."`
+	Path            string          `conf:"path" doc:"URL prefix of the worker: / or /blog." source:"none: it has to be given"`
+	Hosts           []string        `conf:"hosts" doc:"Host names the worker answers to; none means any." source:"none: every host"`
+	Type            string          `conf:"type" doc:"What runs the worker, php or go; its settings stand in the section of that name." source:"none: it has to be given"`
+	DocumentRoot    string          `conf:"document_root" doc:"Folder of scripts and static files, relative to the worker's folder; needed by php." source:"none: it has to be given for php"`
+	Index           []string        `conf:"index" doc:"Files that answer for a folder, the first that exists." source:"PHP's and the web servers' usual names"`
+	FrontController string          `conf:"front_controller" doc:"Script, relative to document_root, for every path that is no file; empty means 404." source:"none: 404, as by plain try_files $uri =404"`
+	User            string          `conf:"user" doc:"User the worker's processes run as; empty means the server's. Needs root." source:"none: the server's own, since another one needs root"`
+	Group           string          `conf:"group" doc:"Group the worker's processes run as; empty means the user's own. Needs root." source:"none: the user's own group, as PHP-FPM"`
 	FastCGI         workerListeners `conf:"fastcgi" doc:"FastCGI addresses of the worker's own, as a PHP-FPM pool has."`
 }
 
 type workerListeners struct {
-	Listen []string `conf:"listen" doc:"Addresses to accept FastCGI on for this worker only: host:port or unix:path."`
+	Listen []string `conf:"listen" doc:"Addresses to accept FastCGI on for this worker only: host:port or unix:path." source:"none: the common addresses of the fastcgi section lead here"`
 }
 
 func defaultWorker() workerSettings {
@@ -48,14 +48,14 @@ func defaultWorker() workerSettings {
 
 // poolSettings is the pool section below the worker's type.
 type poolSettings struct {
-	MaxWorkers     int           `conf:"max_workers" doc:"How many requests run at once; for php, its processes."`
+	MaxWorkers     int           `conf:"max_workers" doc:"How many requests run at once; for php, its processes." unit:"requests" source:"pm.max_children in Debian's www.conf"`
 	Queue          queueSettings `conf:"queue" doc:"Where requests wait for a free process."`
-	RequestTimeout time.Duration `conf:"request_timeout" doc:"Longest time a request may run; then the client gets 504."`
+	RequestTimeout time.Duration `conf:"request_timeout" doc:"Longest time a request may run; then the client gets 504." source:"PHP's max_execution_time"`
 }
 
 type queueSettings struct {
-	Length int           `conf:"length" doc:"How many requests may wait; one more gets 503. 0 means none waits."`
-	Wait   time.Duration `conf:"wait" doc:"Longest time a request waits; then it gets 503."`
+	Length int           `conf:"length" doc:"How many requests may wait; one more gets 503. 0 means none waits." unit:"requests" source:"half of PHP-FPM's listen.backlog (511)"`
+	Wait   time.Duration `conf:"wait" doc:"Longest time a request waits; then it gets 503." source:"our choice: users have gone by then"`
 }
 
 // defaultPool: 5 children are PHP-FPM's default in Debian (pm.max_children).

@@ -14,18 +14,18 @@ var Section = conf.NewSection("fastcgi", DefaultConfig)
 
 // Config of the FastCGI front.
 type Config struct {
-	Listen         []string          `conf:"listen" doc:"Addresses to accept FastCGI on: host:port or unix:path."`
-	SocketMode     settings.FileMode `conf:"socket_mode" doc:"Permissions of unix sockets, a worker's own too, as a quoted octal number."`
-	SocketGroup    string            `conf:"socket_group" doc:"Group of unix sockets, by name, as the web server's www-data; empty means the server's own."`
-	AllowedClients []string          `conf:"allowed_clients" doc:"IP addresses that may connect by TCP; others are cut off."`
-	ReadTimeout    time.Duration     `conf:"read_timeout" doc:"Longest wait for the next bytes of a request that has begun."`
-	WriteTimeout   time.Duration     `conf:"write_timeout" doc:"Longest wait until the web server takes the next part of a response."`
-	IdleTimeout    time.Duration     `conf:"idle_timeout" doc:"Longest wait for the next request on a kept connection."`
-	MaxParamsSize  settings.Bytes    `conf:"max_params_size" doc:"Largest size of all params of a request."`
-	MaxParams      int               `conf:"max_params" doc:"Largest number of params of a request."`
-	MaxBodySize    settings.Bytes    `conf:"max_body_size" doc:"Largest request body; above it: 413."`
-	MaxConnections int               `conf:"max_connections" doc:"Connections open at once on each address; more are closed."`
-	MaxRequests    int               `conf:"max_requests_per_connection" doc:"Requests at once on one connection of a web server that multiplexes; one more is refused."`
+	Listen         []string          `conf:"listen" doc:"Addresses to accept FastCGI on: host:port or unix:path." source:"PHP-FPM's listen of old, and a unix socket as Debian's"`
+	SocketMode     settings.FileMode `conf:"socket_mode" doc:"Permissions of unix sockets, a worker's own too, as a quoted octal number." source:"PHP-FPM's listen.mode"`
+	SocketGroup    string            `conf:"socket_group" doc:"Group of unix sockets, by name, as the web server's www-data; empty means the server's own." source:"none: the group of the process that makes the file, as bind(2) does"`
+	AllowedClients []string          `conf:"allowed_clients" doc:"IP addresses that may connect by TCP; others are cut off." source:"loopback: whoever may connect can run scripts"`
+	ReadTimeout    time.Duration     `conf:"read_timeout" doc:"Longest wait for the next bytes of a request that has begun." source:"nginx's fastcgi_send_timeout"`
+	WriteTimeout   time.Duration     `conf:"write_timeout" doc:"Longest wait until the web server takes the next part of a response." source:"nginx's fastcgi_read_timeout"`
+	IdleTimeout    time.Duration     `conf:"idle_timeout" doc:"Longest wait for the next request on a kept connection." source:"nginx's keepalive_timeout"`
+	MaxParamsSize  settings.Bytes    `conf:"max_params_size" doc:"Largest size of all params of a request." source:"twice what nginx can send (64 KiB, one record)"`
+	MaxParams      int               `conf:"max_params" doc:"Largest number of params of a request." unit:"params" source:"PHP's max_input_vars"`
+	MaxBodySize    settings.Bytes    `conf:"max_body_size" doc:"Largest request body; above it: 413." source:"as http.max_body_size"`
+	MaxConnections int               `conf:"max_connections" doc:"Connections open at once on each address; more are closed." unit:"connections" source:"eight of nginx's worker_connections (512)"`
+	MaxRequests    int               `conf:"max_requests_per_connection" doc:"Requests at once on one connection of a web server that multiplexes; one more is refused." unit:"requests" source:"our choice: above what HAProxy sends on one connection by default (max-reqs 1)"`
 }
 
 // DefaultConfig listens where PHP-FPM does, on loopback and a unix socket of

@@ -12,16 +12,16 @@ var Section = conf.NewSection("http", DefaultConfig)
 
 // Config of the HTTP front.
 type Config struct {
-	Listen            []string          `conf:"listen" doc:"Addresses to accept HTTP on: host:port or unix:path."`
-	SocketMode        settings.FileMode `conf:"socket_mode" doc:"Permissions of unix sockets, as a quoted octal number."`
-	SocketGroup       string            `conf:"socket_group" doc:"Group of unix sockets, by name; empty means the server's own."`
-	ReadHeaderTimeout time.Duration     `conf:"read_header_timeout" doc:"Longest time a client may take to send a request's head."`
-	ReadTimeout       time.Duration     `conf:"read_timeout" doc:"Longest wait for the next bytes of a request body, not for the whole of it."`
-	WriteTimeout      time.Duration     `conf:"write_timeout" doc:"Longest wait until a client takes the next part of a response, not the whole of it."`
-	IdleTimeout       time.Duration     `conf:"idle_timeout" doc:"Longest wait for the next request on a kept connection."`
-	MaxHeaderSize     settings.Bytes    `conf:"max_header_size" doc:"Largest head of a request, request line included; above it: 431."`
-	MaxBodySize       settings.Bytes    `conf:"max_body_size" doc:"Largest request body; above it: 413."`
-	MaxConnections    int               `conf:"max_connections" doc:"Connections open at once on each address; more wait in the kernel's backlog."`
+	Listen            []string          `conf:"listen" doc:"Addresses to accept HTTP on: host:port or unix:path." source:"the port most HTTP servers behind another take; loopback only, so that nothing is open by accident"`
+	SocketMode        settings.FileMode `conf:"socket_mode" doc:"Permissions of unix sockets, as a quoted octal number." source:"PHP-FPM's listen.mode"`
+	SocketGroup       string            `conf:"socket_group" doc:"Group of unix sockets, by name; empty means the server's own." source:"none: the group of the process that makes the file, as bind(2) does"`
+	ReadHeaderTimeout time.Duration     `conf:"read_header_timeout" doc:"Longest time a client may take to send a request's head." source:"stricter than nginx's client_header_timeout (60s): slow heads are an attack (Slowloris)"`
+	ReadTimeout       time.Duration     `conf:"read_timeout" doc:"Longest wait for the next bytes of a request body, not for the whole of it." source:"nginx's client_body_timeout"`
+	WriteTimeout      time.Duration     `conf:"write_timeout" doc:"Longest wait until a client takes the next part of a response, not the whole of it." source:"nginx's send_timeout"`
+	IdleTimeout       time.Duration     `conf:"idle_timeout" doc:"Longest wait for the next request on a kept connection." source:"nginx's keepalive_timeout"`
+	MaxHeaderSize     settings.Bytes    `conf:"max_header_size" doc:"Largest head of a request, request line included; above it: 431." source:"twice nginx's large_client_header_buffers (4 of 8k)"`
+	MaxBodySize       settings.Bytes    `conf:"max_body_size" doc:"Largest request body; above it: 413." source:"Debian's PHP takes 8 MB (post_max_size); enough for uploads that PHP is told to take"`
+	MaxConnections    int               `conf:"max_connections" doc:"Connections open at once on each address; more wait in the kernel's backlog." unit:"connections" source:"eight of nginx's worker_connections (512)"`
 }
 
 // DefaultConfig is for a web server's place: the time-outs are nginx's

@@ -12,7 +12,7 @@ var Section = conf.NewSection("static", DefaultConfig)
 
 // Config of the static module.
 type Config struct {
-	CacheControl string `conf:"cache_control" doc:"Cache-Control header of every static file, such as max-age=3600; empty means none, and caches ask again by their own rules."`
+	CacheControl string `conf:"cache_control" doc:"Cache-Control header of every static file, such as max-age=3600; empty means none, and caches ask again by their own rules." source:"nginx sends none by default (expires off)"`
 }
 
 // DefaultConfig sends no Cache-Control, as nginx does by default.

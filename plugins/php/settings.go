@@ -16,11 +16,11 @@ import (
 
 // Settings are those of a worker of type php, below php: in worker.yaml.
 type Settings struct {
-	Binary        string            `conf:"binary" doc:"The php-cgi to run: a path, relative to the worker's folder, or a name on PATH. Empty means the newest php-cgi on PATH."`
-	ConfigFile    string            `conf:"config_file" doc:"The php.ini to read, relative to the worker's folder. Empty means the one that php-cgi reads by itself."`
-	Settings      map[string]string `conf:"settings" doc:"php.ini settings that a script may change (php_value of PHP-FPM). They stand in the command line, which other users of the machine can read."`
-	AdminSettings map[string]string `conf:"admin_settings" doc:"php.ini settings that neither a script nor .user.ini may change (php_admin_value of PHP-FPM). Relative paths in open_basedir start at the worker's folder."`
-	Env           map[string]string `conf:"env" doc:"Environment of the PHP processes; there is nothing else in it but what php-cgi itself needs."`
+	Binary        string            `conf:"binary" doc:"The php-cgi to run: a path, relative to the worker's folder, or a name on PATH. Empty means the newest php-cgi on PATH." source:"none: the newest php-cgi on PATH"`
+	ConfigFile    string            `conf:"config_file" doc:"The php.ini to read, relative to the worker's folder. Empty means the one that php-cgi reads by itself." source:"none: the php.ini that php-cgi reads by itself"`
+	Settings      map[string]string `conf:"settings" doc:"php.ini settings that a script may change (php_value of PHP-FPM). They stand in the command line, which other users of the machine can read." source:"none: what php.ini says"`
+	AdminSettings map[string]string `conf:"admin_settings" doc:"php.ini settings that neither a script nor .user.ini may change (php_admin_value of PHP-FPM). Relative paths in open_basedir start at the worker's folder." source:"none: what php.ini says"`
+	Env           map[string]string `conf:"env" doc:"Environment of the PHP processes; there is nothing else in it but what php-cgi itself needs." source:"none: empty, as PHP-FPM's clear_env"`
 }
 
 // prepared is what Check makes of a worker and Run works with.

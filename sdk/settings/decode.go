@@ -73,6 +73,10 @@ func (d *decoder) value(path string, src any, dst reflect.Value, enum []string) 
 	}
 	switch s {
 	case textual:
+		if dst.Type() == reflect.TypeFor[Secret]() {
+			d.secret(path, src, dst)
+			return
+		}
 		d.check(path, src, setText(src, dst))
 	case stringly:
 		d.check(path, src, setString(src, dst, enum))
@@ -101,6 +105,21 @@ func (d *decoder) value(path string, src any, dst reflect.Value, enum []string) 
 	case unsupported:
 		d.add(path, fmt.Sprintf("has the unsupported type %s", dst.Type()))
 	}
+}
+
+// secret reads a secret, and says nothing of what was written.
+func (d *decoder) secret(path string, src any, dst reflect.Value) {
+	text, ok := src.(string)
+	if !ok {
+		d.add(path, "is "+kind(src)+", not text; put it in quotes")
+		return
+	}
+	var s Secret
+	if err := s.UnmarshalText([]byte(text)); err != nil {
+		d.add(path, err.Error())
+		return
+	}
+	dst.Set(reflect.ValueOf(s))
 }
 
 func (d *decoder) group(path string, tree map[string]any, dst reflect.Value, other []string) {
@@ -137,7 +156,11 @@ func Unknown(what, key string, known []string) string {
 func (d *decoder) list(path string, src any, dst reflect.Value, enum []string) {
 	entries, ok := src.([]any)
 	if !ok {
-		d.add(path, fmt.Sprintf("is %s; it must be a list: [%s]", kind(src), example(src)))
+		entry := example(src)
+		if isSecret(dst.Type()) {
+			entry = "…"
+		}
+		d.add(path, fmt.Sprintf("is %s; it must be a list: [%s]", kind(src), entry))
 		return
 	}
 	out := reflect.MakeSlice(dst.Type(), len(entries), len(entries))

@@ -13,10 +13,10 @@ import (
 )
 
 type poolSettings struct {
-	Manager string        `conf:"manager" enum:"static,dynamic,ondemand" doc:"How it scales."`
-	Min     int           `conf:"min_workers" doc:"Least workers."`
-	Max     uint8         `conf:"max_workers" doc:"Most workers."`
-	Idle    time.Duration `conf:"idle_timeout" doc:"Idle time; 0 means none."`
+	Manager string        `conf:"manager" enum:"static,dynamic,ondemand" doc:"How it scales." source:"T"`
+	Min     int           `conf:"min_workers" doc:"Least workers." source:"T" unit:"processes"`
+	Max     uint8         `conf:"max_workers" doc:"Most workers." source:"T" unit:"processes"`
+	Idle    time.Duration `conf:"idle_timeout" doc:"Idle time; 0 means none." source:"T"`
 }
 
 func (p poolSettings) Validate() []settings.Problem {
@@ -31,8 +31,8 @@ func (p poolSettings) Validate() []settings.Problem {
 }
 
 type rule struct {
-	Name string `conf:"name" doc:"Name of the rule."`
-	On   bool   `conf:"on" doc:"Whether it applies."`
+	Name string `conf:"name" doc:"Name of the rule." source:"T"`
+	On   bool   `conf:"on" doc:"Whether it applies." source:"T"`
 }
 
 func (r *rule) Validate() []settings.Problem {
@@ -43,17 +43,17 @@ func (r *rule) Validate() []settings.Problem {
 }
 
 type sample struct {
-	Listen []string            `conf:"listen" doc:"Addresses."`
-	Mode   settings.FileMode   `conf:"mode" doc:"Mode."`
-	Body   settings.Bytes      `conf:"body" doc:"Bytes; 0 means none."`
-	Env    map[string]string   `conf:"env" doc:"Variables."`
-	Pool   poolSettings        `conf:"pool" doc:"Pool."`
-	Rules  []rule              `conf:"rules" doc:"Rules."`
-	Limits map[string]rule     `conf:"limits" doc:"Limits."`
-	Ratio  *int64              `conf:"ratio" doc:"Absent is not zero."`
-	Extra  *poolSettings       `conf:"extra" doc:"A second pool."`
-	Peer   netip.Addr          `conf:"peer" doc:"An address."`
-	Nested map[string][]string `conf:"nested" doc:"Lists by name."`
+	Listen []string            `conf:"listen" doc:"Addresses." source:"T"`
+	Mode   settings.FileMode   `conf:"mode" doc:"Mode." source:"T"`
+	Body   settings.Bytes      `conf:"body" doc:"Bytes; 0 means none." source:"T"`
+	Env    map[string]string   `conf:"env" doc:"Variables." source:"T"`
+	Pool   poolSettings        `conf:"pool" doc:"Pool." source:"T"`
+	Rules  []rule              `conf:"rules" doc:"Rules." source:"T"`
+	Limits map[string]rule     `conf:"limits" doc:"Limits." source:"T"`
+	Ratio  *int64              `conf:"ratio" doc:"Absent is not zero." source:"T" unit:"parts"`
+	Extra  *poolSettings       `conf:"extra" doc:"A second pool." source:"T"`
+	Peer   netip.Addr          `conf:"peer" doc:"An address." source:"T"`
+	Nested map[string][]string `conf:"nested" doc:"Lists by name." source:"T"`
 
 	Ignored string
 	secret  int //nolint:unused // unexported fields are no settings

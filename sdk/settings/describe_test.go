@@ -23,20 +23,21 @@ func TestFields(t *testing.T) {
 		return settings.Field{}
 	}
 	for _, want := range []settings.Field{
-		{"listen", "list of string", `["a","b"]`, "Addresses."},
-		{"mode", "file mode", `"0660"`, "Mode."},
-		{"body", "size", "8MiB", "Bytes; 0 means none."},
-		{"env", "map of string", `{"A":"1"}`, "Variables."},
-		{"pool", "group", "", "Pool."},
-		{"pool.manager", "one of static, dynamic, ondemand", `"static"`, "How it scales."},
-		{"pool.idle_timeout", "duration", "10s", "Idle time; 0 means none."},
-		{"pool.max_workers", "int", "8", "Most workers."},
-		{"rules[].on", "bool", "false", "Whether it applies."},
-		{"limits.*.name", "string", `""`, "Name of the rule."},
-		{"ratio", "int", "", "Absent is not zero."},
-		{"extra.min_workers", "int", "0", "Least workers."},
-		{"nested", "map of list of string", "{}", "Lists by name."},
+		{Path: "listen", Type: "list of string", Default: `["a","b"]`, Doc: "Addresses."},
+		{Path: "mode", Type: "file mode", Default: `"0660"`, Doc: "Mode."},
+		{Path: "body", Type: "size", Unit: "B, kB, KiB, MB, MiB, GB, GiB, TB, TiB", Default: "8MiB", Doc: "Bytes; 0 means none."},
+		{Path: "env", Type: "map of string", Default: `{"A":"1"}`, Doc: "Variables."},
+		{Path: "pool", Type: "group", Doc: "Pool."},
+		{Path: "pool.manager", Type: "one of static, dynamic, ondemand", Default: `"static"`, Doc: "How it scales."},
+		{Path: "pool.idle_timeout", Type: "duration", Unit: "ns, us, ms, s, m, h", Default: "10s", Doc: "Idle time; 0 means none."},
+		{Path: "pool.max_workers", Type: "int", Unit: "processes", Default: "8", Doc: "Most workers."},
+		{Path: "rules[].on", Type: "bool", Default: "false", Doc: "Whether it applies."},
+		{Path: "limits.*.name", Type: "string", Default: `""`, Doc: "Name of the rule."},
+		{Path: "ratio", Type: "int", Unit: "parts", Doc: "Absent is not zero."},
+		{Path: "extra.min_workers", Type: "int", Unit: "processes", Default: "0", Doc: "Least workers."},
+		{Path: "nested", Type: "map of list of string", Default: "{}", Doc: "Lists by name."},
 	} {
+		want.Source = "T"
 		if d := cmp.Diff(want, find(want.Path)); d != "" {
 			t.Error(d)
 		}
@@ -63,9 +64,9 @@ func TestSchema(t *testing.T) {
 		t.Errorf("%s, additional %v", root.Schema, root.Additional)
 	}
 	for _, want := range []string{
-		`"mode":{"type":"string","pattern":"^0[0-7]{3}$","description":"Mode.","default":"0660"}`,
+		`"mode":{"type":"string","pattern":"^0[0-7]{3}$","description":"Mode.","default":"0660","x-source":"T","x-type":"file mode"}`,
 		`"enum":["static","dynamic","ondemand"]`,
-		`"max_workers":{"type":"integer","minimum":0,"description":"Most workers.","default":8}`,
+		`"max_workers":{"type":"integer","minimum":0,"description":"Most workers.","default":8,"x-source":"T","x-type":"int","x-unit":"processes"}`,
 		`{"const":0}`,
 		`"default":"8MiB"`,
 		`"default":false`,
@@ -113,18 +114,18 @@ func TestDurationDefaults(t *testing.T) {
 }
 
 type wrongValidate struct {
-	A string `conf:"a" doc:"A."`
+	A string `conf:"a" doc:"A." source:"T"`
 }
 
 func (wrongValidate) Validate() error { return nil }
 
 type recursive struct {
-	Next []recursive `conf:"next" doc:"Next."`
+	Next []recursive `conf:"next" doc:"Next." source:"T"`
 }
 
 func TestCheckStruct(t *testing.T) {
 	type good struct {
-		A    string       `conf:"a_b2" doc:"A."`
+		A    string       `conf:"a_b2" doc:"A." source:"T"`
 		Pool poolSettings `conf:"pool" doc:"Pool."`
 		skip int
 		Skip int `conf:"-"`
@@ -147,9 +148,15 @@ func TestCheckStruct(t *testing.T) {
 		{"no sentence", struct {
 			A string `conf:"a" doc:"the a"`
 		}{}, "needs a doc tag that is a sentence"},
+		{"no source", struct {
+			A []string `conf:"a" doc:"A."`
+		}{}, "A: needs a source tag that says where its default comes from"},
+		{"no unit", struct {
+			A []int `conf:"a" doc:"A." source:"T"`
+		}{}, "A: needs a unit tag that says what the number counts"},
 		{"twice", struct {
-			A string `conf:"a" doc:"A."`
-			B string `conf:"a" doc:"B."`
+			A string `conf:"a" doc:"A." source:"T"`
+			B string `conf:"a" doc:"B." source:"T"`
 		}{}, "repeats the key a"},
 		{"embedded", struct {
 			poolSettings `conf:"pool" doc:"P."`
@@ -158,13 +165,13 @@ func TestCheckStruct(t *testing.T) {
 			a string `conf:"a" doc:"A."`
 		}{}, "not exported"},
 		{"a float", struct {
-			A []float64 `conf:"a" doc:"A."`
+			A []float64 `conf:"a" doc:"A." source:"T"`
 		}{}, "a: has the unsupported type float64"},
 		{"an interface", struct {
-			A any `conf:"a" doc:"A."`
+			A any `conf:"a" doc:"A." source:"T"`
 		}{}, "unsupported type"},
 		{"below", struct {
-			A []struct{ B string } `conf:"a" doc:"A."`
+			A []struct{ B string } `conf:"a" doc:"A." source:"T"`
 		}{}, "a.B: needs a conf tag"},
 		{"wrong Validate", wrongValidate{}, "a Validate method of the wrong type"},
 		{"itself", recursive{}, "contains itself"},

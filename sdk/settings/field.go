@@ -9,10 +9,12 @@ import (
 
 // field is a struct field that is a setting.
 type field struct {
-	index int
-	name  string
-	doc   string
-	enum  []string
+	index  int
+	name   string
+	doc    string
+	source string
+	unit   string
+	enum   []string
 }
 
 // fields lists the settings of struct type t in the order of the source.
@@ -28,7 +30,7 @@ func fields(t reflect.Type) []field {
 		if e := f.Tag.Get("enum"); e != "" {
 			enum = strings.Split(e, ",")
 		}
-		list = append(list, field{i, name, f.Tag.Get("doc"), enum})
+		list = append(list, field{i, name, f.Tag.Get("doc"), f.Tag.Get("source"), f.Tag.Get("unit"), enum})
 	}
 	return list
 }
@@ -83,10 +85,17 @@ type Field struct {
 	Path string
 	// Type in words: "duration", "list of string", "one of static, dynamic".
 	Type string
+	// Unit of a number: "requests", or the units a duration or a size may be
+	// written in; empty for what has none.
+	Unit string
 	// Default as it is written in YAML; empty for a group and for what has none.
 	Default string
+	// Source says where the default comes from; empty for a group.
+	Source string
 	// Doc is the sentence of the doc tag.
 	Doc string
+	// Secret values are shown to nobody.
+	Secret bool
 }
 
 // Fields lists every setting of defaults, a struct or a pointer to one, groups
@@ -99,7 +108,10 @@ func listFields(path string, v reflect.Value) []Field {
 	var all []Field
 	for _, f := range fields(v.Type()) {
 		value := v.Field(f.index)
-		here := Field{Path: Join(path, f.name), Type: typeName(value.Type(), f.enum), Doc: f.doc, Default: defaultText(value)}
+		here := Field{
+			Path: Join(path, f.name), Type: typeName(value.Type(), f.enum), Unit: unitOf(value.Type(), f.unit),
+			Doc: f.doc, Default: defaultText(value), Source: f.source, Secret: isSecret(value.Type()),
+		}
 		all = append(all, here)
 		under, elem := here.Path, value
 		for elem.Kind() == reflect.Pointer || shapeOf(elem.Type()) == list || shapeOf(elem.Type()) == mapping {
@@ -123,6 +135,33 @@ func listFields(path string, v reflect.Value) []Field {
 	return all
 }
 
+// Units of the types that have some.
+const (
+	durationUnits = "ns, us, ms, s, m, h"
+	sizeUnits     = "B, kB, KiB, MB, MiB, GB, GiB, TB, TiB"
+)
+
+// unitOf is the unit of what stands in t; tag is that of a number.
+func unitOf(t reflect.Type, tag string) string {
+	switch innermost(t) {
+	case reflect.TypeFor[time.Duration]():
+		return durationUnits
+	case reflect.TypeFor[Bytes]():
+		return sizeUnits
+	}
+	return tag
+}
+
+// innermost is the type of the values in lists, maps and behind pointers.
+func innermost(t reflect.Type) reflect.Type {
+	for s := shapeOf(t); s == list || s == mapping || s == pointer; s = shapeOf(t) {
+		t = t.Elem()
+	}
+	return t
+}
+
+func isSecret(t reflect.Type) bool { return innermost(t) == reflect.TypeFor[Secret]() }
+
 func typeName(t reflect.Type, enum []string) string {
 	if len(enum) > 0 && t.Kind() == reflect.String {
 		return "one of " + strings.Join(enum, ", ")
@@ -136,6 +175,8 @@ func typeName(t reflect.Type, enum []string) string {
 			return "size"
 		case reflect.TypeFor[FileMode]():
 			return "file mode"
+		case reflect.TypeFor[Secret]():
+			return "secret"
 		}
 		return "string"
 	case list:

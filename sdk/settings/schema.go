@@ -64,12 +64,36 @@ func schemaOf(v reflect.Value, enum []string) *jsonschema.Schema {
 			member := schemaOf(v.Field(f.index), f.enum)
 			member.Description = f.doc
 			member.Default = defaultValue(v.Field(f.index))
+			describe(member, f, v.Field(f.index).Type())
 			s.Properties.Set(f.name, member)
 		}
 		return s
 	default:
 		return &jsonschema.Schema{}
 	}
+}
+
+// Keywords of ours, which a validator passes over.
+const (
+	typeKeyword   = "x-type"
+	unitKeyword   = "x-unit"
+	sourceKeyword = "x-source"
+)
+
+// describe adds what JSON Schema has no keyword for.
+func describe(s *jsonschema.Schema, f field, t reflect.Type) {
+	s.Extras = map[string]any{}
+	add := func(keyword, text string) {
+		if text != "" {
+			s.Extras[keyword] = text
+		}
+	}
+	if shapeOf(innermost(t)) != group {
+		add(typeKeyword, typeName(t, f.enum))
+	}
+	add(unitKeyword, unitOf(t, f.unit))
+	add(sourceKeyword, f.source)
+	s.WriteOnly = isSecret(t)
 }
 
 func textSchema(t reflect.Type) *jsonschema.Schema {

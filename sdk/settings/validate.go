@@ -48,8 +48,9 @@ var snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
 // CheckStruct is for tests: it returns what is wrong with a settings struct
 // itself. Every exported field needs a snake_case conf tag and a doc tag that is one
-// sentence, a type Decode knows, no embedding, and the defaults must pass
-// Validate and be written in a way Decode reads.
+// sentence, a type Decode knows, no embedding; unless it is a group, a source tag
+// that says where its default comes from; a number, a unit tag. The defaults
+// must pass Validate and be written in a way Decode reads.
 func CheckStruct(defaults any) []Problem {
 	v := reflect.Indirect(reflect.ValueOf(defaults))
 	if v.Kind() != reflect.Struct {
@@ -113,6 +114,10 @@ func checkType(path string, t reflect.Type, seen map[reflect.Type]bool) []Proble
 			add(at, "repeats the key %s", name)
 		case doc == "" || doc[len(doc)-1] != '.':
 			add(at, "needs a doc tag that is a sentence, has %q", doc)
+		case shapeOf(f.Type) != group && f.Tag.Get("source") == "":
+			add(at, "needs a source tag that says where its default comes from: source:\"nginx's send_timeout\"")
+		case shapeOf(innermost(f.Type)) == integer && f.Tag.Get("unit") == "":
+			add(at, "needs a unit tag that says what the number counts: unit:\"requests\"")
 		default:
 			all = append(all, checkType(Join(path, name), f.Type, seen)...)
 		}
