@@ -25,6 +25,7 @@ import (
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/control"
 	"github.com/mevdschee/tqserver/sdk/process"
+	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
 // instance is one plugin process and what it has reported.
@@ -39,6 +40,8 @@ type instance struct {
 	rpc     control.PluginClient
 	health  grpc_health_v1.HealthClient
 	about   sdk.Description
+	// unread are the secrets among the settings that could not be read.
+	unread []sdk.Problem
 	// stopRun ends the Run stream.
 	stopRun context.CancelFunc
 	// sick gets one error when the plugin hangs; nil before run.
@@ -136,8 +139,19 @@ func (i *instance) connect(ctx context.Context, as *owner) error {
 		return fmt.Errorf("describe: %w", err)
 	}
 	i.about = descriptionFromWire(described)
+	i.resolveSecrets()
 	i.log.Debug("plugin started", "name", i.about.Name, "version", i.about.Version, "pid", i.runner.process().PID())
 	return nil
+}
+
+// resolveSecrets reads what the settings refer to as the user and in the
+// environment of the server, whose the plugin has neither.
+func (i *instance) resolveSecrets() {
+	resolved, problems := settings.ResolveSecrets(i.about.SettingsSchema, i.spec.Settings)
+	i.spec.Settings = resolved
+	for _, p := range problems {
+		i.unread = append(i.unread, sdk.Problem(p))
+	}
 }
 
 // firstLine drops the advice go-plugin appends.
@@ -184,12 +198,12 @@ func (i *instance) check(ctx context.Context) ([]sdk.Problem, error) {
 	defer cancel()
 	r, err := i.rpc.Check(ctx, &control.CheckRequest{Worker: i.worker()})
 	if status.Code(err) == codes.Unimplemented {
-		return nil, nil
+		return i.unread, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("check: %w%s", err, i.runner.explain())
 	}
-	return problemsFromWire(r), nil
+	return append(problemsFromWire(r), i.unread...), nil
 }
 
 // report is a state, or the end of them.

@@ -33,10 +33,16 @@ func TestStartFails(t *testing.T) {
 	if err := os.WriteFile(noShebang, []byte("echo"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	token := filepath.Join(shortDir(t), "token")
+	if err := os.WriteFile(token, []byte("env:X\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		spec api.PluginSpec
 		want []string
 	}{
+		"reads secrets":    {spec(t, faulty.Settings{Token: "file:" + token}), []string{"token: it is text:env:X"}},
+		"missing secret":   {spec(t, faulty.Settings{Token: "file:/nonexistent/x"}), []string{"token: names the file /nonexistent/x"}},
 		"no command":       {command(), []string{"no command"}},
 		"relative":         {command("faulty"), []string{"not an absolute path"}},
 		"missing":          {command("/nonexistent/plugin"), []string{"no such file"}},

@@ -25,6 +25,8 @@ import (
 type Settings struct {
 	// Problem is what Check finds.
 	Problem string `json:"problem,omitempty"`
+	// Token is a secret, which Check tells as a problem.
+	Token string `json:"token,omitempty"`
 	// Run is what Run does: "exit" ends the process, "error" returns an error,
 	// "panic" panics, "failed" reports Failed, "unready" never reports Ready,
 	// "freeze" stops the process (SIGSTOP) before Ready.
@@ -88,7 +90,8 @@ type plugin struct {
 
 // Describe implements sdk.Plugin.
 func (p *plugin) Describe() sdk.Description {
-	return sdk.Description{Name: "faulty", Version: "1.0", Summary: "Faults on demand.", Features: []string{"faults"}}
+	return sdk.Description{Name: "faulty", Version: "1.0", Summary: "Faults on demand.", Features: []string{"faults"},
+		SettingsSchema: json.RawMessage(`{"properties": {"token": {"type": "string", "writeOnly": true}}}`)}
 }
 
 // Check implements sdk.Plugin.
@@ -96,6 +99,9 @@ func (p *plugin) Check(_ context.Context, w sdk.Worker) []sdk.Problem {
 	var s Settings
 	if err := json.Unmarshal(w.Settings, &s); len(w.Settings) > 0 && err != nil {
 		return []sdk.Problem{{Message: err.Error()}}
+	}
+	if s.Token != "" {
+		return []sdk.Problem{{Path: "token", Message: "it is " + s.Token}}
 	}
 	if s.Problem != "" {
 		return []sdk.Problem{{Path: "problem", Message: s.Problem}}

@@ -16,11 +16,11 @@ import (
 
 // Settings are those of a worker of type php, below php: in worker.yaml.
 type Settings struct {
-	Binary        string            `conf:"binary" doc:"The php-cgi to run: a path, relative to the worker's folder, or a name on PATH. Empty means the newest php-cgi on PATH." source:"none: the newest php-cgi on PATH"`
-	ConfigFile    string            `conf:"config_file" doc:"The php.ini to read, relative to the worker's folder. Empty means the one that php-cgi reads by itself." source:"none: the php.ini that php-cgi reads by itself"`
-	Settings      map[string]string `conf:"settings" doc:"php.ini settings that a script may change (php_value of PHP-FPM). They stand in the command line, which other users of the machine can read." source:"none: what php.ini says"`
-	AdminSettings map[string]string `conf:"admin_settings" doc:"php.ini settings that neither a script nor .user.ini may change (php_admin_value of PHP-FPM). Relative paths in open_basedir start at the worker's folder." source:"none: what php.ini says"`
-	Env           map[string]string `conf:"env" doc:"Environment of the PHP processes; there is nothing else in it but what php-cgi itself needs." source:"none: empty, as PHP-FPM's clear_env"`
+	Binary        string                     `conf:"binary" doc:"The php-cgi to run: a path, relative to the worker's folder, or a name on PATH. Empty means the newest php-cgi on PATH." source:"none: the newest php-cgi on PATH"`
+	ConfigFile    string                     `conf:"config_file" doc:"The php.ini to read, relative to the worker's folder. Empty means the one that php-cgi reads by itself." source:"none: the php.ini that php-cgi reads by itself"`
+	Settings      map[string]string          `conf:"settings" doc:"php.ini settings that a script may change (php_value of PHP-FPM). They stand in the command line, which other users of the machine can read." source:"none: what php.ini says"`
+	AdminSettings map[string]string          `conf:"admin_settings" doc:"php.ini settings that neither a script nor .user.ini may change (php_admin_value of PHP-FPM). Relative paths in open_basedir start at the worker's folder." source:"none: what php.ini says"`
+	Env           map[string]settings.Secret `conf:"env" doc:"Environment of the PHP processes; there is nothing else in it but what php-cgi itself needs. A value may be file:/run/secrets/x or env:NAME, which stand for what the file or the server's own environment holds." source:"none: empty, as PHP-FPM's clear_env"`
 }
 
 // prepared is what Check makes of a worker and Run works with.
@@ -117,7 +117,7 @@ func checkNames(section string, m map[string]string, add func(path, format strin
 	}
 }
 
-func checkEnv(m map[string]string, add func(path, format string, args ...any)) (env []string) {
+func checkEnv(m map[string]settings.Secret, add func(path, format string, args ...any)) (env []string) {
 	name := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		switch {
@@ -125,10 +125,10 @@ func checkEnv(m map[string]string, add func(path, format string, args ...any)) (
 			add(settings.Join("env", k), "not a name of an environment variable: letters, digits and _, not beginning with a digit")
 		case strings.HasPrefix(k, "PHP_FCGI_") || k == "FCGI_WEB_SERVER_ADDRS":
 			add(settings.Join("env", k), "the server sets this itself: see pool")
-		case strings.Contains(m[k], "\x00"):
+		case strings.Contains(m[k].Reveal(), "\x00"):
 			add(settings.Join("env", k), "a value cannot have a NUL byte")
 		}
-		env = append(env, k+"="+m[k])
+		env = append(env, k+"="+m[k].Reveal())
 	}
 	return env
 }

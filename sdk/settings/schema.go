@@ -189,7 +189,8 @@ func defaultText(v reflect.Value) string {
 	case nil:
 		return ""
 	case string:
-		if shapeOf(v.Type()) == textual && v.Type() != reflect.TypeFor[FileMode]() {
+		switch v.Type() {
+		case reflect.TypeFor[time.Duration](), reflect.TypeFor[Bytes](), reflect.TypeFor[Secret]():
 			return value
 		}
 		return strconv.Quote(value)

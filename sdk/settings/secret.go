@@ -92,7 +92,7 @@ func Resolve(text string) (string, error) {
 		value, set := os.LookupEnv(name)
 		switch {
 		case !set:
-			return "", fmt.Errorf("names the environment variable %q, which is not set; set it, or write text:… for a value that begins with env:", name)
+			return "", fmt.Errorf("names the environment variable %q, which is not set; set it (a value that itself begins with env: is written text:env:…)", name)
 		case value == "":
 			return "", fmt.Errorf("names the environment variable %q, which is empty", name)
 		}
@@ -107,7 +107,7 @@ func isReference(text string) bool {
 
 func secretFile(path string) (string, error) {
 	if !filepath.IsAbs(path) {
-		return "", errors.New("names a file; write its whole path: file:/run/secrets/token (or text:… for a value that begins with file:)")
+		return "", errors.New("names a file; write its whole path: file:/run/secrets/token (a value that itself begins with file: is written text:file:…)")
 	}
 	fail := func(err error) (string, error) {
 		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {

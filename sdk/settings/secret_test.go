@@ -70,7 +70,7 @@ func TestSecretIsMasked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"%v": fmt.Sprintf("%v", s), "%+v": fmt.Sprintf("%+v", &s), "%#v": fmt.Sprintf("%#v", s), "%s": fmt.Sprintf("%s", s.Token),
+		"%v": fmt.Sprintf("%v", s), "%+v": fmt.Sprintf("%+v", &s), "%#v": fmt.Sprintf("%#v", s), "String": s.Token.String(),
 		"%q": fmt.Sprintf("%q", s.Token), "%x": fmt.Sprintf("%x", s.Token), "JSON": string(asJSON), "log": log.String(),
 		"fields": fields, "schema": string(schema),
 	} {
