@@ -21,6 +21,8 @@ type ConnOptions struct {
 	// Stderr gets what the application writes to STDERR, as it comes, called
 	// from Read. The bytes are valid during the call only. Nil drops them.
 	Stderr func([]byte)
+	// Extended takes the trailers of an application whose Server is Extended.
+	Extended bool
 	// ReadBuffer is the size of the buffer for reading in bytes; 0 means 8 KiB.
 	ReadBuffer int
 }
@@ -32,9 +34,10 @@ type ConnOptions struct {
 // (WriteStdin, ReadFrom, CloseStdin) to one, which may be another; Abort,
 // Close and the deadlines may be called from any.
 type Conn struct {
-	nc     net.Conn
-	vec    vecReader
-	stderr func([]byte)
+	nc       net.Conn
+	vec      vecReader
+	stderr   func([]byte)
+	extended bool
 
 	// The request.
 	started   bool
@@ -53,6 +56,7 @@ type Conn struct {
 	remain  int // content of the current record that was not taken yet
 	padding int
 	readErr error
+	tail    []byte // content of TRAILERS
 
 	// Writing.
 	wmu      sync.Mutex
@@ -78,7 +82,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	if size <= 0 {
 		size = defaultReadBuffer
 	}
-	c := &Conn{nc: nc, stderr: o.Stderr, rbuf: make([]byte, max(size, 512))}
+	c := &Conn{nc: nc, stderr: o.Stderr, extended: o.Extended, rbuf: make([]byte, max(size, 512))}
 	c.vec.init(nc)
 	c.peekFn = c.peek
 	return c

@@ -180,6 +180,13 @@ func (c *Conn) begin(h header) error {
 	}
 	switch h.kind {
 	case typeStdout, typeStderr:
+	case typeTrailers:
+		if !c.extended {
+			return &protocolError{"TRAILERS, which are not of FastCGI"}
+		}
+		if len(c.tail)+h.length > maxTail {
+			return &protocolError{"TRAILERS are too large"}
+		}
 	case typeEndRequest:
 		if h.length != 8 {
 			return &protocolError{fmt.Sprintf("END_REQUEST with %d bytes", h.length)}
@@ -203,6 +210,11 @@ func (c *Conn) take(have []byte) int {
 		if n > 0 && c.stderr != nil {
 			c.stderr(have[:n])
 		}
+		return n
+	}
+	if c.kind == typeTrailers {
+		n := min(len(have), c.remain)
+		c.tail = append(c.tail, have[:n]...)
 		return n
 	}
 	if c.kind != typeEndRequest || len(have) < 8 {

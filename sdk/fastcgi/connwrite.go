@@ -38,7 +38,7 @@ func (c *Conn) Start(role Role, keepConn bool, params Params, body []byte) error
 	c.ended.Store(false)
 	c.stdinDone.Store(body != nil)
 	c.appStatus, c.status = 0, 0
-	c.kind, c.writeErr = 0, nil
+	c.kind, c.writeErr, c.tail = 0, nil, nil
 
 	head := len(b)
 	var n int

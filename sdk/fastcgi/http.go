@@ -21,8 +21,8 @@ type HTTPOptions struct {
 //
 // The http.ResponseWriter is an http.Flusher, http.Hijacker and io.ReaderFrom
 // and works with http.ResponseController. Responses 1xx are dropped, for
-// FastCGI cannot carry them, and so are trailers. A request that is not valid
-// HTTP gets a 400.
+// FastCGI cannot carry them, and so are trailers, unless the Server is Extended.
+// A request that is not valid HTTP gets a 400.
 //
 // A hijacked connection reads STDIN and writes STDOUT; a status line written to
 // it becomes a Status header.
@@ -47,6 +47,9 @@ func (a *httpHandler) ServeFastCGI(w *ResponseWriter, r *Request) {
 		_, _ = w.WriteString("Status: 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nBad Request\n")
 		return
 	}
+	if r.conn.srv.Extended {
+		trailerKeys(req)
+	}
 	setBody(req, r)
 	hw := &httpWriter{w: w, r: r, req: req, header: make(http.Header, 4)}
 	a.h.ServeHTTP(hw, req)
@@ -63,7 +66,7 @@ func setBody(req *http.Request, r *Request) {
 	case r.stdin.emptyNow():
 		req.ContentLength = 0
 	default:
-		req.Body = &body{in: &r.stdin}
+		req.Body = &body{in: &r.stdin, trailed: req}
 	}
 }
 
@@ -80,6 +83,7 @@ type body struct {
 	left    int64
 	bounded bool
 	closed  bool
+	trailed *http.Request // gets the trailers at the end
 }
 
 // Read implements io.Reader.
@@ -88,7 +92,12 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	if !b.bounded {
-		return b.in.Read(p)
+		n, err := b.in.Read(p)
+		if errors.Is(err, io.EOF) && b.trailed != nil {
+			takeTrailers(b.trailed, b.in.r)
+			b.trailed = nil
+		}
+		return n, err
 	}
 	if b.left == 0 {
 		return 0, io.EOF

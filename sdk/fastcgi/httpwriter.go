@@ -30,7 +30,8 @@ type httpWriter struct {
 	sniff    []byte // held back until the type of the content is known
 	sniffing bool
 	hijacked *hijackedConn
-	headEnd  int // where in the buffer the head's empty line begins; 0: has left
+	declared []string // trailers
+	headEnd  int      // where in the buffer the head's empty line begins; 0: has left
 	err      error
 }
 
@@ -51,6 +52,7 @@ func (h *httpWriter) WriteHeader(status int) {
 	case status < 100 || status > 999:
 		panic("fastcgi: invalid status code " + strconv.Itoa(status))
 	case status < 200 && status != http.StatusSwitchingProtocols:
+		h.inform(status)
 		return
 	}
 	h.status = status
@@ -73,14 +75,35 @@ func (h *httpWriter) WriteHeader(status int) {
 	}
 }
 
-// writeHead writes all but the empty line. Header order is by name, so that
-// the same answer is the same bytes.
+// inform sends an informational response at once, if there is a way to.
+func (h *httpWriter) inform(status int) {
+	if !h.r.conn.srv.Extended || h.err != nil {
+		return
+	}
+	h.writeFields(status)
+	_, _ = h.w.WriteString("\r\n")
+	h.err = h.w.Flush()
+}
+
+// writeHead writes all but the empty line.
 func (h *httpWriter) writeHead() {
+	if h.r.conn.srv.Extended {
+		h.declared = declaredTrailers(h.header)
+	}
+	h.writeFields(h.status)
+	if len(h.declared) > 0 && !h.noBody && h.length < 0 {
+		_, _ = h.w.WriteString("Trailer: " + strings.Join(h.declared, ", ") + "\r\n")
+	}
+}
+
+// writeFields writes the status and the headers. Header order is by name, so
+// that the same answer is the same bytes.
+func (h *httpWriter) writeFields(status int) {
 	var b [128]byte
 	line := append(b[:0], "Status: "...)
-	line = strconv.AppendInt(line, int64(h.status), 10)
+	line = strconv.AppendInt(line, int64(status), 10)
 	line = append(line, ' ')
-	line = append(line, http.StatusText(h.status)...)
+	line = append(line, http.StatusText(status)...)
 	line = append(line, '\r', '\n')
 	_, h.err = h.w.Write(line)
 	if len(h.header) < 2 {
@@ -96,7 +119,10 @@ func (h *httpWriter) writeHead() {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		h.writeField(name, h.header[name])
+		// What is set of a trailer before its time is no header.
+		if !slices.Contains(h.declared, name) {
+			h.writeField(name, h.header[name])
+		}
 	}
 }
 
@@ -262,8 +288,11 @@ func (h *httpWriter) finish() {
 	}
 	_ = h.sniffed(nil)
 	head := h.req.Method == http.MethodHead
+	trailers := h.trailers()
 	switch {
 	case h.noBody:
+	case len(trailers) > 0 || len(h.declared) > 0:
+		h.w.setTrailers(trailers)
 	case h.length >= 0 && h.written < h.length && !head:
 		h.w.Abort()
 	case h.length < 0 && (!head || h.written > 0) && h.header["Transfer-Encoding"] == nil:
@@ -278,6 +307,14 @@ func (h *httpWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, http.ErrHijacked
 	}
 	nc := newHijackedConn(h)
+	if h.status != 0 {
+		// The head was written, as net/http allows: what follows is content.
+		_ = h.sniffed(nil)
+		nc.opened = true
+		if err := h.w.Flush(); err != nil {
+			return nil, nil, err
+		}
+	}
 	h.hijacked = nc
 	return nc, bufio.NewReadWriter(bufio.NewReader(nc), bufio.NewWriter(nc)), nil
 }

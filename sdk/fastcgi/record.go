@@ -28,6 +28,9 @@ const (
 	typeGetValues       recordType = 9
 	typeGetValuesResult recordType = 10
 	typeUnknownType     recordType = 11
+	// typeTrailers is not of the specification: it carries the trailers of an
+	// HTTP message as name-value pairs, between TQServer's pool and a worker.
+	typeTrailers recordType = 128
 )
 
 const flagKeepConn = 1

@@ -39,7 +39,11 @@ type Request struct {
 	block   string
 	params  []byte
 	size    int
-	refused int // HTTP status of the answer when the params are refused
+	refused int    // HTTP status of the answer when the params are refused
+	tail    []byte // content of TRAILERS
+
+	// Guarded by conn.mu, set before the end of STDIN is told.
+	trailers Params
 }
 
 // phase is how far the input of a request has come.

@@ -34,6 +34,7 @@ type ResponseWriter struct {
 	noStderr  bool
 	appStatus uint32
 	deadline  time.Time
+	tail      []byte // content of TRAILERS
 }
 
 // Write writes to STDOUT, by way of a buffer. The answer starts with a CGI
@@ -280,6 +281,9 @@ func (w *ResponseWriter) finish(aborted bool) {
 		b = w.array[:0]
 	}
 	b = appendHeader(b, typeStdout, w.r.id, 0, 0)
+	for rest := w.tail; len(rest) > 0; rest = rest[min(len(rest), chunk):] {
+		b = appendRecord(b, typeTrailers, w.r.id, rest[:min(len(rest), chunk)])
+	}
 	b = appendEnd(b, w.r.id, w.appStatus, RequestComplete)
 	_ = w.r.conn.write(b, w.r, w.deadline)
 	w.release()

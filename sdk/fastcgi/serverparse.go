@@ -239,6 +239,10 @@ func (c *conn) requestRecord(h header) error {
 		} else if at == inData {
 			c.to = &r.data
 		}
+	case typeTrailers:
+		if !c.srv.Extended || at == inParams {
+			return &protocolError{"TRAILERS out of place"}
+		}
 	default:
 		return &protocolError{fmt.Sprintf("record type %d from a web server", h.kind)}
 	}
@@ -250,6 +254,8 @@ func (c *conn) content(b []byte) (int, error) {
 	switch {
 	case c.head.kind == typeParams && c.toReq != nil:
 		return len(b), c.addParams(c.toReq, b)
+	case c.head.kind == typeTrailers && c.toReq != nil:
+		return len(b), c.addTrailers(c.toReq, b)
 	case c.to != nil:
 		return c.deliver(c.to, b)
 	}

@@ -84,6 +84,7 @@ func (c *conn) endStdin(r *Request) {
 	if r.phase != inStdin {
 		return
 	}
+	r.trailers = pairsOfTail(r.tail)
 	r.stdin.end(io.EOF)
 	if r.Role == Filter {
 		r.phase = inData
