@@ -121,7 +121,10 @@ func (b *Backend) Start(ctx context.Context) error {
 
 // Drain lets the scripts that still run finish until ctx ends.
 func (b *Backend) Drain(ctx context.Context) error {
-	return each(b.workers, func(h *hosted) error { return h.pool.stop(ctx) })
+	return each(b.workers, func(h *hosted) error {
+		h.upgraded.abort()
+		return h.pool.stop(ctx)
+	})
 }
 
 // killGrace is what a process gets whose requests have had their time.

@@ -23,7 +23,7 @@ type poolConn struct {
 
 func newPoolConn(nc net.Conn, g grant) *poolConn {
 	c := &poolConn{set: g.set, endpoint: g.at}
-	c.Conn = fastcgi.NewConn(nc, fastcgi.ConnOptions{Stderr: c.stderr})
+	c.Conn = fastcgi.NewConn(nc, fastcgi.ConnOptions{Stderr: c.stderr, Extended: true})
 	return c
 }
 

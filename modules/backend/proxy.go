@@ -21,7 +21,8 @@ type streamHandler struct{ *worker }
 func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{worker: h.worker, w: w, r: r, arrived: time.Now()}
 	hasBody := r.Body != nil && r.Body != http.NoBody
-	if err := h.start(c, hasBody); err != nil { //nolint:contextcheck // the call carries its request
+	upgrade := !hasBody && wantsUpgrade(r)
+	if err := h.start(c, hasBody, upgrade); err != nil { //nolint:contextcheck // the call carries its request
 		c.fail(notSent(err))
 		return
 	}
@@ -45,16 +46,17 @@ func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		h.pool.put(conn)
 	}()
-	whole = h.answer(c, control, sending)
+	whole = h.answer(c, control, sending, upgrade)
 }
 
-// start sends the request's head to a free connection.
-func (h *streamHandler) start(c *call, hasBody bool) error {
+// start sends the request's head to a free connection. What an upgraded
+// connection carries follows as a body does.
+func (h *streamHandler) start(c *call, hasBody, upgrade bool) error {
 	params := h.params.get()
 	defer h.params.put(params)
 	*params = h.environment(*params, c.r, hasBody)
 	body := []byte{} // none; nil says that it follows
-	if hasBody {
+	if hasBody || upgrade {
 		body = nil
 	}
 	return c.start(*params, body)
@@ -75,10 +77,10 @@ func (h *streamHandler) environment(dst fastcgi.Params, r *http.Request, hasBody
 
 // answer sends the response on, flushed piece by piece, and says whether it
 // was whole.
-func (h *streamHandler) answer(c *call, control *http.ResponseController, sending *upload) bool {
+func (h *streamHandler) answer(c *call, control *http.ResponseController, sending *upload, upgrade bool) bool {
 	chunk := *h.chunks.Get().(*[]byte)
 	defer c.recycle(chunk)
-	head, piece, err := c.readHead(chunk[:0])
+	head, piece, err := c.finalHead(chunk[:0], upgrade)
 	if err != nil {
 		if c.r.Context().Err() != nil {
 			panic(http.ErrAbortHandler) // the client left; returning would be a 200
@@ -89,6 +91,15 @@ func (h *streamHandler) answer(c *call, control *http.ResponseController, sendin
 		}
 		c.fail(badAnswer(err))
 		return false
+	}
+	if head.Status == http.StatusSwitchingProtocols {
+		return h.switchProtocols(c, control, head, piece, chunk)
+	}
+	if upgrade {
+		_ = c.conn.CloseStdin() // the worker declined; an error is met by the reading side
+	}
+	if head.Trailer != "" {
+		c.w.Header().Set("Trailer", head.Trailer)
 	}
 	c.writeHead(head)
 	var sent answered
@@ -107,6 +118,7 @@ func (h *streamHandler) answer(c *call, control *http.ResponseController, sendin
 		case n > 0:
 		case errors.Is(err, io.EOF):
 			c.checkLength(head, sent)
+			c.sendTrailers(control, head)
 			return true
 		case c.r.Context().Err() != nil:
 			panic(http.ErrAbortHandler)

@@ -24,11 +24,17 @@ import (
 // streamHandler, and returns a front to it.
 func streamWorker(t *testing.T, inner http.HandlerFunc) *httptest.Server {
 	t.Helper()
+	front, _ := streamWorkerOf(t, inner)
+	return front
+}
+
+func streamWorkerOf(t *testing.T, inner http.HandlerFunc) (*httptest.Server, *worker) {
+	t.Helper()
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := &fastcgi.Server{Handler: fastcgi.HTTPHandler(inner, fastcgi.HTTPOptions{})}
+	process := &fastcgi.Server{Handler: fastcgi.HTTPHandler(inner, fastcgi.HTTPOptions{}), Extended: true}
 	served := make(chan error, 1)
 	go func() { served <- process.Serve(l) }()
 	limits := defaultPool()
@@ -50,7 +56,7 @@ func streamWorker(t *testing.T, inner http.HandlerFunc) *httptest.Server {
 		_ = process.Close()
 		<-served
 	})
-	return front
+	return front, w
 }
 
 func TestStreamsBothWaysAtOnce(t *testing.T) {

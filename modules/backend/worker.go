@@ -21,6 +21,7 @@ type worker struct {
 	pool     *pool
 	chunks   *sync.Pool
 	params   paramsPool
+	upgraded upgrades
 	log      *slog.Logger
 }
 

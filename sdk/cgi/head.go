@@ -49,6 +49,9 @@ type Head struct {
 	// Fields are the headers in their order, names in canonical spelling.
 	// Status is not among them, nor are hop-by-hop headers.
 	Fields []Param
+	// Trailer is the header of that name, which announces trailers; only
+	// TQServer's own workers can send them.
+	Trailer string
 }
 
 // Get returns the first value of the header called name (canonical spelling).
@@ -247,7 +250,10 @@ func (h *Head) dropHopByHop() {
 			if h.Status != http.StatusSwitchingProtocols {
 				continue
 			}
-		case "Transfer-Encoding", "Keep-Alive", "Trailer", "Te":
+		case "Trailer":
+			h.Trailer = f.Value
+			continue
+		case "Transfer-Encoding", "Keep-Alive", "Te":
 			continue
 		default:
 			if strings.HasPrefix(f.Name, "Proxy-") && f.Name != "Proxy-Status" {

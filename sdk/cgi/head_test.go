@@ -30,7 +30,7 @@ func TestParseHead(t *testing.T) {
 		{"scheme-relative is no path", "Location: //evil/\r\n\r\n", Head{Status: 302, ContentLength: -1, Fields: []Param{{"Location", "//evil/"}}}, ""},
 		{"redirect, status later", "Location: /x\nStatus: 303 See\n\n", Head{Status: 303, Reason: "See", ContentLength: -1, Fields: []Param{{"Location", "/x"}}}, ""},
 		{"length", "Content-Length: 12\n\n", Head{Status: 200, ContentLength: 12, Fields: []Param{{"Content-Length", "12"}}}, ""},
-		{"hop by hop", "Connection: close\nTransfer-Encoding: chunked\nKeep-Alive: x\nUpgrade: h2c\nProxy-Authenticate: x\nTrailer: a\nTE: b\nX: y\n\n", Head{Status: 200, ContentLength: -1, Fields: []Param{{"X", "y"}}}, ""},
+		{"hop by hop", "Connection: close\nTransfer-Encoding: chunked\nKeep-Alive: x\nUpgrade: h2c\nProxy-Authenticate: x\nTrailer: a\nTE: b\nX: y\n\n", Head{Status: 200, ContentLength: -1, Fields: []Param{{"X", "y"}}, Trailer: "a"}, ""},
 		{"switching protocols", "Status: 101 Switching\nConnection: Upgrade\nUpgrade: websocket\n\n", Head{Status: 101, Reason: "Switching", ContentLength: -1, Fields: []Param{{"Connection", "Upgrade"}, {"Upgrade", "websocket"}}}, ""},
 		{"second type is dropped", "Content-Type: a/b\nContent-Type: c/d\n\n", Head{Status: 200, ContentLength: -1, Fields: []Param{{"Content-Type", "a/b"}}}, ""},
 		{"bytes above 127", "X: \xc3\xa9\xff\n\n", Head{Status: 200, ContentLength: -1, Fields: []Param{{"X", "\xc3\xa9\xff"}}}, ""},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -65,7 +66,7 @@ func TestExtendedTrailers(t *testing.T) {
 		w.Header().Set("Trailer", "X-Size, Content-Length")
 		body, err := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %v", body, err)
-		w.Header().Set("X-Size", fmt.Sprint(len(body)))
+		w.Header().Set("X-Size", strconv.Itoa(len(body)))
 		w.Header().Set(http.TrailerPrefix+"X-Sum", r.Trailer.Get("X-Sum"))
 		w.Header().Set(http.TrailerPrefix+"Content-Type", "no/trailer")
 	}), HTTPOptions{})

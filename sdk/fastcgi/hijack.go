@@ -2,6 +2,7 @@ package fastcgi
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -9,7 +10,8 @@ import (
 
 // hijackedConn is the net.Conn of an http.Hijacker: STDIN and STDOUT of the
 // request. It is over when it is closed or the handler returns, whichever
-// comes last: the handler waits for Close.
+// comes last: the handler waits for Close. An ABORT ends the context, but the
+// connection can be read and written a while longer, for a goodbye.
 type hijackedConn struct {
 	h *httpWriter
 
@@ -25,6 +27,7 @@ func newHijackedConn(h *httpWriter) *hijackedConn {
 	c.mu.Lock()
 	// An upgraded connection may be silent for long.
 	c.impatient(h.r)
+	h.r.hijacked = true
 	c.mu.Unlock()
 	return &hijackedConn{h: h, done: make(chan struct{})}
 }
@@ -82,11 +85,26 @@ func (c *hijackedConn) Close() error {
 	return nil
 }
 
-// wait returns when the connection is closed or the web server has left.
+// goodbyeTime is how long a hijacked connection may be written to after an
+// ABORT.
+const goodbyeTime = 5 * time.Second
+
+// wait returns when the connection is closed or the web server has left. One
+// that aborts is still there, and may be told goodbye.
 func (c *hijackedConn) wait() {
 	select {
 	case <-c.done:
+		return
 	case <-c.h.r.ctx.Done():
+	}
+	if !errors.Is(c.h.r.Cause(), ErrAborted) {
+		return
+	}
+	timer := time.NewTimer(goodbyeTime)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+	case <-timer.C:
 	}
 }
 

@@ -34,6 +34,7 @@ type Request struct {
 	counted  bool // stands in conn.unfinished
 	started  bool
 	finished bool
+	hijacked bool
 
 	// Owned by the reader.
 	block   string

@@ -109,6 +109,11 @@ func (c *conn) endData(r *Request) {
 // complete is answered here.
 func (c *conn) abort(r *Request) {
 	c.mu.Lock()
+	if r.hijacked {
+		r.ctx.end(ErrAborted)
+		c.mu.Unlock()
+		return
+	}
 	c.cut(r, ErrAborted)
 	started := r.started
 	c.inputEnded(r)

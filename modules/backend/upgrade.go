@@ -1,0 +1,146 @@
+package backend
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mevdschee/tqserver/sdk/cgi"
+)
+
+// upgradeLinger is how long a worker may take to end an upgraded connection
+// whose client has left, or when the server stops.
+const upgradeLinger = 5 * time.Second
+
+// wantsUpgrade says whether the client asks for another protocol on its
+// connection (RFC 9110, section 7.8), WebSocket mostly.
+func wantsUpgrade(r *http.Request) bool {
+	if len(r.Header["Upgrade"]) == 0 || !r.ProtoAtLeast(1, 1) || r.ProtoMajor > 1 {
+		return false
+	}
+	return slices.ContainsFunc(r.Header["Connection"], func(value string) bool {
+		for token := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// upgrades are the upgraded connections of one worker. They may last for days,
+// so a server that stops does not wait for them as it does for requests.
+type upgrades struct {
+	mu    sync.Mutex
+	over  bool
+	conns map[*poolConn]struct{}
+}
+
+func (u *upgrades) add(c *poolConn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.conns == nil {
+		u.conns = make(map[*poolConn]struct{})
+	}
+	u.conns[c] = struct{}{}
+	if u.over {
+		leave(c)
+	}
+}
+
+func (u *upgrades) remove(c *poolConn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.conns, c)
+}
+
+// abort asks the worker to end every upgraded connection, now and to come: its
+// reads fail and its context ends, but it may still say goodbye.
+func (u *upgrades) abort() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.over = true
+	for c := range u.conns {
+		leave(c)
+	}
+}
+
+// leave gives the worker a little time to end the connection.
+func leave(c *poolConn) {
+	until := time.Now().Add(upgradeLinger)
+	_ = c.SetDeadline(until) // and that fails what waits longer
+	_ = c.Abort()
+}
+
+// switchProtocols passes bytes in both directions until one side ends, and says
+// whether the worker ended in order.
+func (h *streamHandler) switchProtocols(c *call, control *http.ResponseController, head *cgi.Head, first, chunk []byte) bool {
+	client, buffered, err := control.Hijack()
+	if err != nil {
+		c.fail(failure{
+			http.StatusNotImplemented, slog.LevelInfo, "the request came by a way that has no upgrades",
+			"let the web server pass WebSocket on by HTTP, to an address of the http section", err,
+		})
+		return false
+	}
+	c.headSent = true
+	defer func() { _ = client.Close() }()
+	if err := writeSwitch(client, head, first); err != nil {
+		return false
+	}
+	// Silence is no fault from here on: TCP's keep-alive finds dead clients, the
+	// watch over the plugin a dead worker.
+	_ = client.SetDeadline(time.Time{})
+	if err := c.conn.SetDeadline(time.Time{}); err != nil {
+		return false
+	}
+	conn := c.conn
+	h.upgraded.add(conn)
+	defer h.upgraded.remove(conn)
+	sent := make(chan struct{})
+	go func() { // ends with the client's connection or the worker's
+		defer close(sent)
+		sendUp(conn, buffered.Reader)
+	}()
+	_, err = io.CopyBuffer(onlyWriter{client}, onlyReader{conn}, chunk[:cap(chunk)])
+	_ = client.Close()
+	if err != nil {
+		_ = conn.Close()
+	}
+	<-sent
+	return err == nil
+}
+
+// writeSwitch is net/http's part of an answer, which a hijacker writes itself.
+func writeSwitch(client net.Conn, head *cgi.Head, first []byte) error {
+	var b strings.Builder
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	for _, f := range head.Fields {
+		b.WriteString(f.Name + ": " + f.Value + "\r\n")
+	}
+	b.WriteString("\r\n")
+	b.Write(first)
+	_, err := io.WriteString(client, b.String())
+	return err
+}
+
+// sendUp sends what the client sends. Its end is that of STDIN; the worker then
+// has a little time.
+func sendUp(conn *poolConn, client *bufio.Reader) {
+	if _, err := conn.ReadFrom(onlyReader{client}); err != nil && !errors.Is(err, io.EOF) {
+		_ = conn.SetDeadline(time.Now().Add(upgradeLinger))
+		_ = conn.Abort()
+	}
+	_ = conn.CloseStdin()
+	_ = conn.SetReadDeadline(time.Now().Add(upgradeLinger))
+}
+
+// onlyWriter hides ReaderFrom, so that CopyBuffer uses the buffer it is given.
+type onlyWriter struct{ io.Writer }
