@@ -2,34 +2,71 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/tqserver/sdk"
 )
 
-// abandonMost bounds how long a child is waited for whose request has no
-// client any more.
+// abandonMost bounds how long a process is waited for that cannot be ended
+// because the plugin that started it is gone.
 const abandonMost = 10 * time.Minute
 
 // abandon gives up a connection on whose request the process may still work:
 // the place stays taken until it has let go of the connection, since a new
 // request there would wait behind it.
 // Nothing more is read, so that the script's next output fails and PHP ends
-// it, unless it asked to ignore that (ignore_user_abort).
-func (p *pool) abandon(c *poolConn) {
+// it, unless it asked to ignore that (ignore_user_abort). After patience the
+// process is ended.
+func (p *pool) abandon(c *poolConn, patience time.Duration) {
+	c.flush()
+	p.mu.Lock()
+	p.vacate(c)
+	p.held++
+	p.mu.Unlock()
+	go func() { // ends with the script, at the latest after patience and abandonMost
+		p.await(c, patience)
+		_ = c.Close()
+		p.mu.Lock()
+		p.held--
+		release := p.closing(c)
+		p.mu.Unlock()
+		release()
+	}()
+}
+
+// await returns when the process has let go of the connection.
+func (p *pool) await(c *poolConn, patience time.Duration) {
 	u, ok := c.NetConn().(*net.UnixConn)
 	if !ok {
-		p.discard(c)
 		return
 	}
-	go func() { // ends with the script, or when the pool's process is killed
-		ctx, cancel := context.WithTimeout(context.Background(), abandonMost)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if waitLetGo(ctx, u) == nil || ctx.Err() == nil {
+		return // an error before that leaves no way to know
+	}
+	killing, cancel := context.WithTimeout(context.Background(), retireWait)
+	defer cancel()
+	process, err := c.end(killing, retireGone, true)
+	switch {
+	case errors.Is(err, sdk.ErrNoProcess): // it has ended; what it started may hold the connection
+	case err != nil:
+		p.log.Warn("a script whose client has left goes on, and its process cannot be ended", "error", err)
+		long, cancel := context.WithTimeout(context.Background(), abandonMost)
 		defer cancel()
-		// An error leaves no way to know: the place is given back at once.
-		_ = waitLetGo(ctx, u)
-		p.discard(c)
-	}()
+		_ = waitLetGo(long, u)
+	case process.PID != 0:
+		p.mu.Lock()
+		p.stats.retired[retireGone]++
+		p.mu.Unlock()
+		p.log.Warn("a script went on for longer than pool.abort_timeout after its client had left; its process was ended",
+			"pid", process.PID, "after", patience, "stack", process.Stack)
+		_ = waitLetGo(killing, u)
+	}
 }
 
 // waitLetGo shuts the reading side and waits until the process at the other end

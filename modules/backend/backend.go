@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/conf"
@@ -16,62 +17,101 @@ import (
 
 // Backend is every worker of this generation.
 type Backend struct {
-	log     *slog.Logger
-	plugins api.Plugins
-	defined []definition
-	workers []*hosted // of those that can run
-	wrong   error     // with the others
+	deps     Deps
+	config   Config
+	sites    *sites
+	defined  []definition
+	workers  []*hosted // of those that can run
+	wrong    error     // with the others
+	reported error     // with those that go on in an older version, or stay away
+
+	mu       sync.Mutex
+	released bool
+	ending   []*site // of this generation alone, when it was the last to use them
 }
 
-// hosted is one worker with the plugin that runs it.
+// hosted is one worker of this generation. Its pool and what serves it may be
+// older than the generation.
 type hosted struct {
 	*worker
 	definition definition
+	key        string
 	api        api.Worker
-	running    api.Plugin
+	site       *site // nil before Start
+}
+
+// overPool is a handler that can serve by another pool than its worker's.
+type overPool interface {
+	http.Handler
+	over(p *pool) http.Handler
 }
 
 // Deps is what New needs of the server.
 type Deps struct {
-	Plugins api.Plugins
-	Runtime api.Runtime
-	Files   api.FileServer // nil when the static module is off
-	Log     *slog.Logger
+	Plugins   api.Plugins
+	Runtime   api.Runtime
+	Kept      *api.Kept
+	Reloading api.Reloading
+	Files     api.FileServer // nil when the static module is off
+	Log       *slog.Logger
 }
 
 // New reads every worker's folder. What is wrong with any of them is reported
-// by Check. Nothing runs before Start.
+// by Check; on a reload by Report, and the worker goes on as it is. Nothing runs
+// before Start.
 func New(cfg Config, d Deps) *Backend {
+	if d.Kept == nil {
+		d.Kept = &api.Kept{} // nothing came before, nothing comes after
+	}
+	b := &Backend{deps: d, config: cfg, sites: api.KeptValue(d.Kept, "backend", func() *sites { return &sites{} })}
 	definitions, err := loadFolder(cfg.Workers, d.Runtime.Executable)
-	b := &Backend{log: d.Log, plugins: d.Plugins, defined: definitions, wrong: err}
+	b.wrong = err
 	chunks := newChunks()
 	for _, def := range definitions {
-		if def.wrong {
-			continue
-		}
-		w := &worker{
-			name: def.spec.Worker, prefix: def.prefix(), limits: def.limits, config: cfg, spool: d.Runtime.Folder,
-			software: "TQServer/" + d.Runtime.Version, chunks: chunks, log: d.Log.With("worker", def.spec.Worker),
-			pool: newPool(def.spec.Worker, def.limits.Queue.Length, def.limits.Queue.Wait),
-		}
-		h := &hosted{definition: def, worker: w}
-		h.api = api.Worker{Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Listen: def.settings.FastCGI.Listen}
-		if def.kind.scripts {
-			root, err := docroot.New(docroot.Options{
-				Root: def.spec.DocumentRoot, Index: def.settings.Index, FrontController: def.settings.FrontController,
-			})
-			if err != nil {
-				b.wrong = errors.Join(b.wrong, conf.Err(def.document.Problems("", []settings.Problem{{Path: "document_root", Message: err.Error()}})))
+		err := conf.Err(def.problems)
+		if err != nil && bool(d.Reloading) {
+			b.reported = errors.Join(b.reported, err)
+			err = nil
+			var ok bool
+			if def, ok = b.sites.serving(def.name); !ok {
 				continue
 			}
-			h.api.HoldsScript = root.Holds
-			h.api.Handler = &phpHandler{worker: w, root: root, folder: def.spec.DocumentRoot, files: d.Files}
-		} else {
-			h.api.Handler = &streamHandler{worker: w}
 		}
-		b.workers = append(b.workers, h)
+		if err == nil {
+			err = b.host(def, chunks)
+		}
+		b.wrong = errors.Join(b.wrong, err)
+		b.defined = append(b.defined, def)
 	}
 	return b
+}
+
+// host makes the handler of a worker that can run.
+func (b *Backend) host(def definition, chunks *sync.Pool) error {
+	w := &worker{
+		name: def.name, prefix: def.prefix(), limits: def.limits, config: b.config, spool: b.deps.Runtime.Folder,
+		software: "TQServer/" + b.deps.Runtime.Version, chunks: chunks, log: b.deps.Log.With("worker", def.name),
+	}
+	key, err := def.key()
+	if err != nil {
+		return err
+	}
+	h := &hosted{definition: def, key: key, worker: w}
+	w.status = func(r *http.Request) api.WorkerStatus { return b.status(r.Context(), h, fpmFull(r)) }
+	h.api = api.Worker{Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Listen: def.settings.FastCGI.Listen}
+	h.api.Handler = &streamHandler{worker: w}
+	if def.kind.scripts {
+		root, err := docroot.New(docroot.Options{
+			Root: def.spec.DocumentRoot, Index: def.settings.Index, FrontController: def.settings.FrontController,
+		})
+		if err != nil {
+			return conf.Err(def.document.Problems("", []settings.Problem{{Path: "document_root", Message: err.Error()}}))
+		}
+		h.api.HoldsScript = root.Holds
+		h.api.Handler = &phpHandler{worker: w, root: root, folder: def.spec.DocumentRoot, files: b.deps.Files}
+	}
+	b.workers = append(b.workers, h)
+	return nil
 }
 
 // Workers lists them for router and fronts.
@@ -93,57 +133,69 @@ func (b *Backend) Check(ctx context.Context, deep bool) error {
 		if len(def.spec.Command) == 0 {
 			return nil
 		}
-		problems, err := b.plugins.Check(ctx, def.spec)
+		problems, err := b.deps.Plugins.Check(ctx, def.spec)
 		if err != nil {
-			return fmt.Errorf("worker %s: %w", def.spec.Worker, err)
+			return fmt.Errorf("worker %s: %w", def.name, err)
 		}
-		return def.problems(problems)
+		return def.refused(problems)
 	}))
 }
 
-// Start starts all plugins at once and returns when every one is ready.
+// Report says which workers go on in an older version, and why.
+func (b *Backend) Report() error { return b.reported }
+
+// Watch implements api.Watcher.
+func (b *Backend) Watch() []string {
+	return []string{filepath.Join(b.config.Workers, "*", "config", "worker.yaml")}
+}
+
+// Start starts all plugins that do not run yet, at once, and returns when every
+// one is ready.
 func (b *Backend) Start(ctx context.Context) error {
 	return each(b.workers, func(h *hosted) error {
-		running, err := b.plugins.Start(ctx, h.definition.spec, api.PluginEvents{Ready: h.pool.ready, Down: func(reason string) {
-			h.log.Warn("no process serves the worker; requests wait", "reason", reason)
-			h.pool.lost(reason)
-		}})
-		if refused, ok := errors.AsType[*api.SettingsError](err); ok {
-			return h.definition.problems(refused.Problems)
-		}
-		if err != nil {
-			return err
-		}
-		h.running = running
-		return nil
-	})
-}
-
-// Drain lets the scripts that still run finish until ctx ends.
-func (b *Backend) Drain(ctx context.Context) error {
-	return each(b.workers, func(h *hosted) error {
-		h.upgraded.abort()
-		return h.pool.stop(ctx)
-	})
-}
-
-// killGrace is what a process gets whose requests have had their time.
-const killGrace = 500 * time.Millisecond
-
-// Stop ends the plugins and all their processes; those that are still busy
-// have been drained for as long as they may.
-func (b *Backend) Stop(ctx context.Context) error {
-	return each(b.workers, func(h *hosted) error {
-		if h.running == nil {
+		site, fresh, replaces := b.sites.acquire(h.definition, h.key, b.deps.Plugins, h.log)
+		h.site, h.pool = site, site.pool
+		if !fresh {
 			return nil
 		}
-		if h.pool.idle() {
-			return h.running.Stop(ctx)
+		if handler, ok := h.api.Handler.(overPool); ok {
+			site.warm = warmer(h.definition, handler, h.log)
 		}
-		short, cancel := context.WithTimeout(ctx, killGrace)
-		defer cancel()
-		return h.running.Stop(short)
+		return site.start(ctx, replaces)
 	})
+}
+
+// Drain gives up what no other generation uses: its workers' scripts that still
+// run may finish until ctx ends.
+func (b *Backend) Drain(ctx context.Context) error {
+	b.mu.Lock()
+	if !b.released {
+		b.released = true
+		for _, h := range b.workers {
+			if h.site == nil {
+				continue
+			}
+			h.upgraded.abort()
+			if b.sites.release(h.key) {
+				b.ending = append(b.ending, h.site)
+			}
+		}
+	}
+	ending := b.ending
+	b.mu.Unlock()
+	return each(ending, func(s *site) error { return s.pool.stop(ctx) })
+}
+
+// Stop ends the plugins and all their processes that Drain gave up; those that
+// are still busy have been drained for as long as they may.
+func (b *Backend) Stop(ctx context.Context) error {
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	_ = b.Drain(over) // done, unless the start failed: then nothing runs
+	b.mu.Lock()
+	ending := b.ending
+	b.mu.Unlock()
+	return each(ending, func(s *site) error { return s.stop(ctx) })
 }
 
 // each runs do for all at once and joins their errors in order.

@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"time"
-
 	"github.com/mevdschee/tqserver/core/conf"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
@@ -44,27 +42,6 @@ type workerListeners struct {
 
 func defaultWorker() workerSettings {
 	return workerSettings{Index: []string{"index.php", "index.html"}}
-}
-
-// poolSettings is the pool section below the worker's type.
-type poolSettings struct {
-	MaxWorkers     int           `conf:"max_workers" doc:"How many requests run at once; for php, its processes." unit:"requests" source:"pm.max_children in Debian's www.conf"`
-	Queue          queueSettings `conf:"queue" doc:"Where requests wait for a free process."`
-	RequestTimeout time.Duration `conf:"request_timeout" doc:"Longest time a request may run; then the client gets 504." source:"PHP's max_execution_time"`
-}
-
-type queueSettings struct {
-	Length int           `conf:"length" doc:"How many requests may wait; one more gets 503. 0 means none waits." unit:"requests" source:"half of PHP-FPM's listen.backlog (511)"`
-	Wait   time.Duration `conf:"wait" doc:"Longest time a request waits; then it gets 503." source:"our choice: users have gone by then"`
-}
-
-// defaultPool: 5 children are PHP-FPM's default in Debian (pm.max_children).
-func defaultPool() poolSettings {
-	return poolSettings{
-		MaxWorkers:     5,
-		Queue:          queueSettings{Length: 256, Wait: 10 * time.Second},
-		RequestTimeout: 30 * time.Second,
-	}
 }
 
 // Validate checks the bounds.

@@ -24,20 +24,36 @@ type failure struct {
 	err    error
 }
 
-// report writes the one log line of a failed request: who asked for what, how
+// log writes the one line of a failed request: who asked for what, how
 // long it waited and ran, why it failed, what to do.
-func (f failure) report(r *http.Request, log *slog.Logger, attrs ...slog.Attr) {
-	attrs = append([]slog.Attr{
-		slog.Int("status", f.status), slog.String("method", r.Method), slog.String("host", r.Host),
-		slog.String("path", r.URL.Path), slog.String("client", r.RemoteAddr),
-	}, attrs...)
+func (f failure) log(ctx context.Context, log *slog.Logger, facts []slog.Attr) {
+	attrs := append([]slog.Attr{slog.Int("status", f.status)}, facts...)
 	if f.err != nil {
 		attrs = append(attrs, slog.Any("error", f.err))
 	}
 	if f.hint != "" {
 		attrs = append(attrs, slog.String("hint", f.hint))
 	}
-	log.LogAttrs(r.Context(), f.level, f.what, attrs...)
+	log.LogAttrs(ctx, f.level, f.what, attrs...)
+}
+
+// outcome says how the failure counts.
+func (f failure) outcome(c *call) outcome {
+	switch {
+	case f.status == statusClientGone && c.conn == nil:
+		return outcomeLeft
+	case f.status == statusClientGone, f.status < http.StatusInternalServerError:
+		return outcomeAborted
+	case f.status == http.StatusGatewayTimeout:
+		return outcomeTimedOut
+	case f.status == http.StatusServiceUnavailable && errors.Is(f.err, errQueueWait):
+		return outcomeExpired
+	case f.status == http.StatusServiceUnavailable:
+		return outcomeRefused
+	case processGone(f.err):
+		return outcomeCrashed
+	}
+	return outcomeFailed
 }
 
 // scriptUnknown is what PHP-FPM says of a missing script, and what people look
@@ -74,10 +90,12 @@ func noConnection(err error) failure {
 			http.StatusServiceUnavailable, slog.LevelWarn, "no process of the worker became free in time",
 			"raise pool.max_workers or pool.queue.wait, or find out why requests run long", err,
 		}
+	case errors.Is(err, errNoStart):
+		return failure{http.StatusBadGateway, slog.LevelError, "the worker's processes could not be started", "see the log lines of the worker's plugin", err}
 	case errors.Is(err, errPoolStopped):
 		return failure{http.StatusServiceUnavailable, slog.LevelInfo, "the worker is stopping", "", nil}
 	case errors.Is(err, context.Canceled):
-		return failure{statusClientGone, slog.LevelInfo, "the client left while its request waited in the queue", "", nil}
+		return clientLeft("the client left while its request waited in the queue", nil)
 	default:
 		return failure{
 			http.StatusBadGateway, slog.LevelError, "no connection to the worker's process",
@@ -89,16 +107,26 @@ func noConnection(err error) failure {
 // statusClientGone is nginx's number for a client that left; nobody receives it.
 const statusClientGone = 499
 
-// badAnswer says what an answer that never began means for the client.
-func badAnswer(err error) failure {
-	if _, ok := errors.AsType[*cgi.HeadError](err); ok || errors.Is(err, cgi.ErrHeadTooLarge) || errors.Is(err, errNoHead) {
-		return failure{http.StatusBadGateway, slog.LevelError, "the worker sent no valid CGI response head", "", err}
-	}
-	if timeout(err) {
+// clientLeft is the failure of a request that nobody waits for any more.
+func clientLeft(what string, err error) failure {
+	return failure{statusClientGone, slog.LevelInfo, what, "", err}
+}
+
+// badAnswer says what an answer that never began, or broke off, means for the
+// client. leave was called before.
+func (c *call) badAnswer(err error) failure {
+	switch c.why {
+	case clientGone:
+		return clientLeft("the client left while its request ran", nil)
+	case timedOut:
 		return failure{
 			http.StatusGatewayTimeout, slog.LevelError, "the request ran longer than pool.request_timeout",
 			"raise pool.request_timeout, or find out what the request waits for", nil,
 		}
+	case running:
+	}
+	if _, ok := errors.AsType[*cgi.HeadError](err); ok || errors.Is(err, cgi.ErrHeadTooLarge) || errors.Is(err, errNoHead) {
+		return failure{http.StatusBadGateway, slog.LevelError, "the worker sent no valid CGI response head", "", err}
 	}
 	return failure{
 		http.StatusBadGateway, slog.LevelError, "the worker's process ended before it answered",
@@ -107,9 +135,9 @@ func badAnswer(err error) failure {
 }
 
 // notSent says why a request never reached its worker.
-func notSent(err error) failure {
-	if timeout(err) {
-		return badAnswer(err)
+func (c *call) notSent(err error) failure {
+	if c.why != running {
+		return c.badAnswer(err)
 	}
 	if errors.Is(err, fastcgi.ErrPairTooLarge) {
 		return failure{http.StatusRequestHeaderFieldsTooLarge, slog.LevelInfo, "a header or param is too large for a worker", "", err}

@@ -1,6 +1,11 @@
 package backend
 
-import "github.com/mevdschee/tqserver/core/api"
+import (
+	"slices"
+
+	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/sdk"
+)
 
 // lentSet is one api.EndpointSet with what the pool has open to it.
 type lentSet struct {
@@ -8,6 +13,25 @@ type lentSet struct {
 	used  []int       // open or being dialled, by endpoint
 	idle  []*poolConn // the one used last is at the end
 	total int
+}
+
+// leastUsed is the endpoint with room that has the fewest connections, -1 when
+// all are full. Plugins lend few endpoints: PHP's lends one.
+func (s *lentSet) leastUsed() int {
+	best := -1
+	for i, e := range s.Endpoints {
+		if s.used[i] < e.MaxConcurrent && (best < 0 || s.used[i] < s.used[best]) {
+			best = i
+		}
+	}
+	return best
+}
+
+// same says whether these are the endpoints the pool knows.
+func (s *lentSet) same(endpoints []sdk.Endpoint) bool {
+	return slices.EqualFunc(s.Endpoints, endpoints, func(a, b sdk.Endpoint) bool {
+		return a.ID == b.ID && a.Network == b.Network && a.Address == b.Address && a.MaxConcurrent == b.MaxConcurrent
+	})
 }
 
 // giveBack counts a connection out. It returns what must be called without
@@ -31,24 +55,43 @@ func (p *pool) grantFree() {
 		if !ok {
 			return
 		}
-		w, _ := p.waiters.Remove(p.waiters.Front()).(*waiter)
-		w.grant <- g
+		p.hand(p.first(), g)
 	}
 }
 
 // ready makes set the one that new requests go to. Connections of the one
-// before finish what they carry; its idle ones close.
+// before finish what they carry; its idle ones close. A set that names the very
+// endpoints of the one before changes nothing: its plugin is well again.
 func (p *pool) ready(set api.EndpointSet) {
-	p.replace(&lentSet{EndpointSet: set, used: make([]int, len(set.Endpoints))}, "")
+	p.mu.Lock()
+	if p.set != nil && p.set.same(set.Endpoints) {
+		before := p.set.Release
+		p.set.EndpointSet, p.ailing = set, ""
+		p.mu.Unlock()
+		before()
+		return
+	}
+	after := p.swap(&lentSet{EndpointSet: set, used: make([]int, len(set.Endpoints))}, "")
+	p.mu.Unlock()
+	after()
 }
 
 // lost says that nothing is lent any more; requests wait for the next ready.
-func (p *pool) lost(reason string) { p.replace(nil, reason) }
-
-func (p *pool) replace(set *lentSet, down string) {
+func (p *pool) lost(reason string) {
 	p.mu.Lock()
+	after := p.swap(nil, reason)
+	p.mu.Unlock()
+	after()
+}
+
+// swap makes set the newest and returns what is to be done without the lock.
+// Callers hold mu.
+func (p *pool) swap(set *lentSet, down string) (after func()) {
 	old := p.set
 	p.set, p.down = set, down
+	if set != nil {
+		p.resting, p.ailing = false, ""
+	}
 	var idle []*poolConn
 	releases := make([]func(), 0, 1)
 	if old != nil {
@@ -61,11 +104,15 @@ func (p *pool) replace(set *lentSet, down string) {
 		}
 	}
 	p.grantFree()
-	p.mu.Unlock()
-	for _, c := range idle {
-		_ = c.Close()
-	}
-	for _, release := range releases {
-		release()
+	return func() {
+		for _, c := range idle {
+			_ = c.Close()
+		}
+		for _, release := range releases {
+			release()
+		}
+		if set != nil {
+			p.prepare(set)
+		}
 	}
 }

@@ -57,19 +57,20 @@ func goCommand(_, folder string, section map[string]any) ([]string, []settings.P
 
 // definition is a worker folder, read and checked.
 type definition struct {
+	name     string // of the folder
 	document *conf.Document
 	settings workerSettings
 	limits   poolSettings
 	kind     kind
 	spec     api.PluginSpec // without a command when it could not be made
-	wrong    bool           // it cannot run
+	problems []conf.Problem // why it cannot run
 }
 
 // prefix is the URL prefix without a trailing slash.
 func (d *definition) prefix() string { return strings.TrimSuffix(d.settings.Path, "/") }
 
-// problems puts file, line and whole path to what the plugin refused.
-func (d *definition) problems(refused []sdk.Problem) error {
+// refused puts file, line and whole path to what the plugin refused.
+func (d *definition) refused(refused []sdk.Problem) error {
 	list := make([]settings.Problem, 0, len(refused))
 	for _, p := range refused {
 		list = append(list, settings.Problem(p))
@@ -78,25 +79,24 @@ func (d *definition) problems(refused []sdk.Problem) error {
 }
 
 // loadFolder reads every worker below folder, in the order of their names. The
-// error is about those that are wrong.
+// error is about the folder; what is wrong with a worker stands with it.
 func loadFolder(folder, executable string) ([]definition, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, fmt.Errorf("backend.workers: %w", err)
 	}
 	var list []definition
-	var problems []conf.Problem
 	for _, e := range entries {
 		path := filepath.Join(folder, e.Name())
 		// A worker may be a link to a folder elsewhere.
 		if info, err := os.Stat(path); strings.HasPrefix(e.Name(), ".") || err == nil && !info.IsDir() {
 			continue
 		}
-		d, bad := load(path, executable)
-		d.wrong = len(bad) > 0
-		list, problems = append(list, d), append(problems, bad...)
+		d, problems := load(path, executable)
+		d.name, d.problems = e.Name(), problems
+		list = append(list, d)
 	}
-	return list, conf.Err(problems)
+	return list, nil
 }
 
 // load reads config/worker.yaml of one folder.
@@ -203,24 +203,6 @@ func (s *workerSettings) Validate() []settings.Problem {
 		if host == "" || strings.ContainsAny(host, "/: *") {
 			say(fmt.Sprintf("hosts[%d]", i), "give a plain host name, without port or wildcard: example.org")
 		}
-	}
-	return bad
-}
-
-// Validate checks the bounds.
-func (p *poolSettings) Validate() []settings.Problem {
-	var bad []settings.Problem
-	if p.MaxWorkers < 1 || p.MaxWorkers > 10_000 {
-		bad = append(bad, settings.Problem{Path: "max_workers", Message: "must be from 1 to 10000"})
-	}
-	if p.RequestTimeout <= 0 {
-		bad = append(bad, settings.Problem{Path: "request_timeout", Message: "must be above 0: no wait is without an end"})
-	}
-	if p.Queue.Length < 0 {
-		bad = append(bad, settings.Problem{Path: "queue.length", Message: "must not be below 0"})
-	}
-	if p.Queue.Wait <= 0 {
-		bad = append(bad, settings.Problem{Path: "queue.wait", Message: "must be above 0"})
 	}
 	return bad
 }

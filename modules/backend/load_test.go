@@ -2,6 +2,7 @@ package backend
 
 import (
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,8 @@ func TestGoodWorkersAreLoaded(t *testing.T) {
 	if diff := cmp.Diff([]string{"/bin/tqserver", "plugin", "php"}, php.spec.Command); diff != "" {
 		t.Error(diff)
 	}
-	want := poolSettings{MaxWorkers: 4, Queue: queueSettings{Length: 0, Wait: time.Second}, RequestTimeout: 5 * time.Minute}
+	want := defaultPool()
+	want.MaxWorkers, want.Queue, want.RequestTimeout = 4, queueSettings{Length: 0, Wait: time.Second}, 5*time.Minute
 	if diff := cmp.Diff(want, php.limits); diff != "" {
 		t.Error(diff)
 	}
@@ -74,7 +76,7 @@ func TestBadWorkersAreTold(t *testing.T) {
 		conftest.Wants(t, filepath.Join(folder, "config", "worker.yaml"), conf.Err(problems))
 	}
 	// All of them in one go.
-	_, err = loadFolder("testdata/workers/bad", "/bin/tqserver")
+	err = New(Config{Workers: "testdata/workers/bad"}, Deps{Log: slog.New(slog.DiscardHandler)}).Check(t.Context(), false)
 	for _, e := range entries {
 		if err == nil || !strings.Contains(err.Error(), "bad/"+e.Name()+"/") {
 			t.Errorf("nothing about %s", e.Name())
@@ -92,7 +94,7 @@ func TestFolderWithoutWorkerYamlIsTold(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "README"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := loadFolder(folder, "/bin/tqserver")
+	err := New(Config{Workers: folder}, Deps{Log: slog.New(slog.DiscardHandler)}).Check(t.Context(), false)
 	if problems := conf.ProblemsOf(err); len(problems) != 1 || !strings.Contains(err.Error(), "empty/config/worker.yaml") {
 		t.Errorf("got %v", err)
 	}

@@ -18,23 +18,28 @@ func Module() module.Descriptor {
 		Options: fx.Module("backend",
 			fx.Provide(Section.Decode, fx.Private),
 			fx.Provide(provide, fx.Private),
-			fx.Provide((*Backend).Workers),
+			fx.Provide((*Backend).Workers, func(b *Backend) api.Operator { return b }),
 			fx.Provide(fx.Annotate(func(b *Backend) api.Service { return b }, fx.ResultTags(`group:"backends"`))),
 			fx.Provide(fx.Annotate(func(b *Backend) api.Check { return b.Check }, fx.ResultTags(`group:"checks"`))),
 			fx.Provide(fx.Annotate(func(b *Backend) api.Drain { return b.Drain }, fx.ResultTags(`group:"drains"`))),
+			fx.Provide(fx.Annotate(func(b *Backend) api.Report { return b.Report }, fx.ResultTags(`group:"reports"`))),
 		),
 	}
 }
 
 type params struct {
 	fx.In
-	Config  Config
-	Plugins api.Plugins
-	Runtime api.Runtime
-	Files   api.FileServer `optional:"true"`
-	Log     *slog.Logger
+	Config    Config
+	Plugins   api.Plugins
+	Runtime   api.Runtime
+	Kept      *api.Kept      `optional:"true"`
+	Reloading api.Reloading  `optional:"true"`
+	Files     api.FileServer `optional:"true"`
+	Log       *slog.Logger
 }
 
 func provide(p params) *Backend {
-	return New(p.Config, Deps{Plugins: p.Plugins, Runtime: p.Runtime, Files: p.Files, Log: p.Log})
+	return New(p.Config, Deps{
+		Plugins: p.Plugins, Runtime: p.Runtime, Kept: p.Kept, Reloading: p.Reloading, Files: p.Files, Log: p.Log,
+	})
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/docroot"
@@ -27,8 +26,15 @@ type phpHandler struct {
 }
 
 func (h *phpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{worker: h.worker, w: w, r: r}
+	c := h.newCall(w, r)
 	from := fastCGIScript(r)
+	path := r.URL.Path
+	if from != nil {
+		path = from.Params.Get("SCRIPT_NAME") // what PHP-FPM compares
+	}
+	if h.page(w, r, path) {
+		return
+	}
 	var target docroot.Target
 	var err error
 	if from != nil {
@@ -58,6 +64,11 @@ func (h *phpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// over is the same handler before another pool.
+func (h *phpHandler) over(p *pool) http.Handler {
+	return &phpHandler{worker: h.with(p), root: h.root, folder: h.folder, files: h.files}
+}
+
 // unresolved turns a refused path into the answer to it.
 func unresolved(err error) failure {
 	f := failure{status: http.StatusInternalServerError, level: slog.LevelError, what: "the path could not be resolved", err: err}
@@ -82,13 +93,13 @@ func (h *phpHandler) run(c *call, from *api.FastCGI, target docroot.Target) {
 	defer h.params.put(params)
 	*params = h.environment(*params, c.r, from, target, body.size)
 
-	c.arrived = time.Now()
+	defer c.account()
 	sender, err := h.send(c, *params, body)
 	if sender == nil {
 		body.close()
 	}
 	if err != nil {
-		c.fail(notSent(err))
+		c.fail(c.notSent(err))
 		return
 	}
 	c.receive(sender)
@@ -149,7 +160,7 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 		}
 		for _, p := range sent.Params {
 			switch p.Name {
-			case "SCRIPT_FILENAME", "SCRIPT_NAME", "PATH_INFO", "PATH_TRANSLATED", "CONTENT_LENGTH":
+			case "SCRIPT_FILENAME", "SCRIPT_NAME", "PATH_INFO", "PATH_TRANSLATED", "CONTENT_LENGTH", queueTime:
 				continue
 			case "REDIRECT_URL":
 				// With it php-cgi runs PATH_TRANSLATED, whatever that is, instead of
@@ -181,7 +192,7 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 		dst = append(dst, cgi.Param{Name: "PATH_INFO", Value: target.PathInfo},
 			cgi.Param{Name: "PATH_TRANSLATED", Value: root + target.PathInfo})
 	}
-	return dst
+	return append(dst, cgi.Param{Name: queueTime})
 }
 
 // tellOnce warns whoever moved here from PHP-FPM.

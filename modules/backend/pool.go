@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -24,8 +25,15 @@ const (
 var (
 	errRefused     = errors.New("no connection to the worker's process")
 	errQueueFull   = errors.New("the queue is full")
-	errQueueWait   = errors.New("no child became free in time")
+	errQueueWait   = errors.New("no process became free in time")
 	errPoolStopped = errors.New("the worker is stopping")
+)
+
+// Why nothing is lent, when nothing is wrong.
+const (
+	reasonNew    = "its plugin has not lent an endpoint yet"
+	reasonRest   = "at rest"
+	reasonWaking = "its processes start"
 )
 
 // pool is the queue and the kept connections of one worker. At most one
@@ -33,89 +41,163 @@ var (
 // requests its processes can be busy with; who finds none free waits in the
 // queue, first come first served.
 //
+// A connection is dialled, then by turns busy and idle, and at its end held
+// (by a retirement, or by a script whose client has left) or closed at once.
+//
 // Lock order: mu is a leaf, nothing is called while it is held.
 type pool struct {
-	name        string
-	queueLength int
-	queueWait   time.Duration
+	name   string
+	config poolSettings
+	log    *slog.Logger
+	// wake starts the processes of a pool at rest, sleep lets it rest; nil for a
+	// pool that never does.
+	wake, sleep func()
 
 	mu      sync.Mutex
-	set     *lentSet   // newest; nil while nothing is lent
-	down    string     // why set is nil
-	waiters *list.List // of *waiter
-	open    int        // connections of all sets, for drain
+	set     *lentSet // newest; nil while nothing is lent
+	down    string   // why set is nil
+	ailing  string   // why its plugin says it is degraded
+	resting bool     // set is nil because nobody needed it
+	waiters list.List
+	busy    []*poolConn // each knows its place
+	open    int         // connections of all sets, for drain
+	held    int         // of those, without a request: being retired or let go
+	retires int         // retirements under way
 	drained chan struct{}
 	stopped bool
+
+	watch watch
+	crash crashes
+	stats stats
 }
 
-func newPool(name string, queueLength int, queueWait time.Duration) *pool {
-	return &pool{
-		name: name, queueLength: queueLength, queueWait: queueWait,
-		waiters: list.New(), drained: make(chan struct{}), down: "its plugin has not lent an endpoint yet",
+func newPool(name string, config poolSettings, log *slog.Logger) *pool {
+	p := &pool{
+		name: name, config: config, log: log, drained: make(chan struct{}),
+		down: reasonNew, stats: newStats(),
 	}
+	p.watch.timer = time.AfterFunc(time.Hour, p.tick)
+	p.watch.timer.Stop()
+	return p
 }
 
-// acquire returns a live connection with no request on it. An endpoint that
-// refuses, as one does whose process has just died, is tried again until the
+// acquire gives the call a live connection with no request on it. An endpoint
+// that refuses, as one does whose process has just died, is tried again until the
 // queue's wait is over: nothing of the request has been sent. Its errors are
-// errQueueFull, errQueueWait, errPoolStopped, ctx's, or the last dial's.
-func (p *pool) acquire(ctx context.Context) (*poolConn, error) {
-	start := time.Now()
+// errQueueFull, errQueueWait, errPoolStopped, the client's leave, or the last dial's.
+func (p *pool) acquire(c *call) (*poolConn, error) {
 	for pause := redialPause; ; pause = min(2*pause, redialPauseMost) {
-		c, err := p.tryAcquire(ctx)
-		if err == nil || !errors.Is(err, errRefused) || time.Since(start)+pause > p.queueWait {
-			return c, err
+		conn, err := p.tryAcquire(c)
+		if err == nil || !errors.Is(err, errRefused) || time.Since(c.arrived)+pause > p.config.Queue.Wait {
+			return conn, err
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-ctx.Done():
+		case <-c.r.Context().Done():
 			timer.Stop()
-			return nil, context.Cause(ctx)
+			return nil, context.Cause(c.r.Context())
 		}
 	}
 }
 
-func (p *pool) tryAcquire(ctx context.Context) (*poolConn, error) {
-	g, w, err := p.take()
+func (p *pool) tryAcquire(c *call) (*poolConn, error) {
+	g, w, err := p.take(c)
 	if err != nil {
 		return nil, err
 	}
 	if w != nil {
-		if g, err = p.wait(ctx, w); err != nil {
+		if g, err = p.wait(c.r.Context(), w); err != nil {
 			return nil, err
 		}
 	}
 	for g.conn != nil {
-		if g.conn.Alive() {
+		if !c.again && time.Since(g.conn.last) < trusted || g.conn.Alive() {
 			return g.conn, nil
 		}
 		// The child ended while the connection was idle: its place is ours.
+		p.letGo(g.conn)
 		_ = g.conn.Close()
 		g = grant{set: g.conn.set, at: g.conn.endpoint}
-		if c := p.anotherIdle(g); c != nil {
-			g = grant{conn: c}
+		if conn := p.anotherIdle(c, g); conn != nil {
+			g = grant{conn: conn}
 		}
 	}
-	return p.dial(ctx, g)
+	return p.dial(c, g)
 }
 
 // take gives an idle connection, the right to open one, or a place in the queue.
-func (p *pool) take() (grant, *waiter, error) {
+func (p *pool) take(c *call) (grant, *waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stats.accept(c.arrived)
 	if p.stopped {
 		return grant{}, nil, errPoolStopped
 	}
-	if g, ok := p.free(); ok {
-		return g, nil, nil
+	if p.waiters.Len() == 0 {
+		if g, ok := p.free(); ok {
+			p.begin(c, g)
+			return g, nil, nil
+		}
 	}
-	if p.waiters.Len() >= p.queueLength {
+	if p.waiters.Len() >= p.config.Queue.Length {
 		return grant{}, nil, errQueueFull
 	}
-	w := &waiter{grant: make(chan grant, 1)}
+	w := &waiter{call: c, grant: make(chan grant, 1), since: time.Now()}
 	p.waiters.PushBack(w)
+	p.stats.waits(p.waiters.Len(), p.set != nil)
+	p.arm(tickFast)
+	if p.resting && p.wake != nil {
+		p.resting = false
+		p.down = reasonWaking
+		go p.wake()
+	}
 	return grant{}, w, nil
+}
+
+// begin books a grant to a call: its time on a process begins. Callers hold mu.
+func (p *pool) begin(c *call, g grant) {
+	c.started = time.Now()
+	p.stats.queueWait.observe(c.started.Sub(c.arrived))
+	if g.conn != nil {
+		p.occupy(g.conn, c)
+	}
+	p.arm(tickFast)
+}
+
+// occupy puts the call on the connection. Callers hold mu.
+func (p *pool) occupy(conn *poolConn, c *call) {
+	conn.call, conn.place, conn.fate = c, len(p.busy), running
+	conn.requests++
+	p.busy = append(p.busy, conn)
+	p.stats.activeMost = max(p.stats.activeMost, len(p.busy))
+}
+
+// vacate takes the call off the connection, and says what was to become of it.
+// Callers hold mu.
+func (p *pool) vacate(conn *poolConn) fate {
+	if conn.place < 0 {
+		return running
+	}
+	last := len(p.busy) - 1
+	p.busy[conn.place] = p.busy[last]
+	p.busy[conn.place].place = conn.place
+	p.busy[last] = nil
+	p.busy = p.busy[:last]
+	conn.place = -1
+	conn.last = time.Now()
+	ran := conn.last.Sub(conn.call.started)
+	p.stats.duration.observe(ran)
+	conn.brief = briefOf(conn.call, ran)
+	return conn.fate
+}
+
+// letGo is vacate for a connection that leaves the pool.
+func (p *pool) letGo(conn *poolConn) {
+	p.mu.Lock()
+	p.vacate(conn)
+	p.mu.Unlock()
+	conn.flush()
 }
 
 // free takes what is free now: the connection used last, else a place on the
@@ -127,20 +209,16 @@ func (p *pool) free() (grant, bool) {
 	}
 	if n := len(s.idle); n > 0 {
 		c := s.idle[n-1]
+		s.idle[n-1] = nil
 		s.idle = s.idle[:n-1]
 		return grant{conn: c}, true
 	}
-	best := -1
-	for i, e := range s.Endpoints {
-		if s.used[i] < e.MaxConcurrent && (best < 0 || s.used[i] < s.used[best]) {
-			best = i
-		}
-	}
-	if best < 0 {
+	at := s.leastUsed()
+	if at < 0 {
 		return grant{}, false
 	}
-	p.reserve(s, best)
-	return grant{set: s, at: best}, true
+	p.reserve(s, at)
+	return grant{set: s, at: at}, true
 }
 
 // reserve counts a connection that will be opened. Callers hold mu.
@@ -152,60 +230,95 @@ func (p *pool) reserve(s *lentSet, at int) {
 
 // anotherIdle trades a place for an idle connection, so that one dead kept
 // connection does not cost a dial while a live one is at hand.
-func (p *pool) anotherIdle(g grant) *poolConn {
+func (p *pool) anotherIdle(c *call, g grant) *poolConn {
 	p.mu.Lock()
 	n := len(g.set.idle)
 	if n == 0 {
 		p.mu.Unlock()
 		return nil
 	}
-	c := g.set.idle[n-1]
+	conn := g.set.idle[n-1]
 	g.set.idle = g.set.idle[:n-1]
+	p.occupy(conn, c)
 	release := p.giveBack(g.set, g.at)
 	p.mu.Unlock()
 	release()
-	return c
+	return conn
 }
 
-func (p *pool) dial(ctx context.Context, g grant) (*poolConn, error) {
+func (p *pool) dial(c *call, g grant) (*poolConn, error) {
+	conn, err := p.connect(c.r.Context(), g)
+	if err != nil {
+		p.giveUp(g.set, g.at)
+		return nil, err
+	}
+	p.mu.Lock()
+	p.occupy(conn, c)
+	p.mu.Unlock()
+	return conn, nil
+}
+
+func (p *pool) connect(ctx context.Context, g grant) (*poolConn, error) {
 	e := g.set.Endpoints[g.at]
 	d := net.Dialer{Timeout: dialTimeout}
 	nc, err := d.DialContext(ctx, e.Network, e.Address)
 	if err != nil {
-		p.giveUp(g.set, g.at)
 		return nil, fmt.Errorf("%w: endpoint %s: %w", errRefused, e.ID, err)
 	}
-	return newPoolConn(nc, g), nil
+	return newPoolConn(nc, g, p.config), nil
 }
 
 // put takes back a connection whose request has ended: it goes to the first
-// in the queue, or becomes idle, or is closed when it cannot be used again.
+// in the queue, or becomes idle, or is closed or retired.
 func (p *pool) put(c *poolConn) {
-	c.end()
-	if !c.Reusable() {
-		p.discard(c)
-		return
-	}
+	c.flush()
 	p.mu.Lock()
-	switch {
-	case c.set != p.set || p.stopped:
-		p.mu.Unlock()
-		p.discard(c)
-		return
-	case p.waiters.Len() > 0:
-		w, _ := p.waiters.Remove(p.waiters.Front()).(*waiter)
-		w.grant <- grant{conn: c}
-	default:
-		c.set.idle = append(c.set.idle, c)
+	if p.vacate(c) != running {
+		// Its time was over in the moment its answer was complete.
+		_ = c.SetDeadline(time.Time{})
 	}
+	switch {
+	case !c.Reusable(), c.set != p.set, p.stopped:
+		release := p.closing(c)
+		p.mu.Unlock()
+		_ = c.Close()
+		release()
+		return
+	case p.due(c):
+		p.mu.Unlock()
+		return
+	}
+	p.idle(c)
 	p.mu.Unlock()
+}
+
+// idle gives a connection to the first in the queue, or keeps it. Callers hold mu.
+func (p *pool) idle(c *poolConn) {
+	p.crash.row = 0
+	if w := p.first(); w != nil {
+		p.hand(w, grant{conn: c})
+		return
+	}
+	c.set.idle = append(c.set.idle, c)
 }
 
 // discard closes a connection and frees its place.
 func (p *pool) discard(c *poolConn) {
-	c.end()
+	c.flush()
+	p.mu.Lock()
+	p.vacate(c)
+	release := p.closing(c)
+	p.mu.Unlock()
 	_ = c.Close()
-	p.giveUp(c.set, c.endpoint)
+	release()
+}
+
+// closing gives back the place of a connection that the caller closes. Callers
+// hold mu.
+func (p *pool) closing(c *poolConn) func() {
+	release := p.giveBack(c.set, c.endpoint)
+	p.grantFree()
+	return release
 }
 
 // giveUp frees the place of a connection that is closed or was never opened.
@@ -215,49 +328,4 @@ func (p *pool) giveUp(s *lentSet, at int) {
 	p.grantFree()
 	p.mu.Unlock()
 	release()
-}
-
-// stop refuses new requests, fails those that wait, and returns when every
-// connection is back or ctx ends.
-func (p *pool) stop(ctx context.Context) error {
-	p.mu.Lock()
-	if !p.stopped {
-		p.stopped = true
-		for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
-			w, _ := p.waiters.Remove(e).(*waiter)
-			w.grant <- grant{err: errPoolStopped}
-		}
-	}
-	p.mu.Unlock()
-	p.lost("it is stopping")
-	p.mu.Lock()
-	p.checkDrained()
-	p.mu.Unlock()
-	select {
-	case <-p.drained:
-		return nil
-	case <-ctx.Done():
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return fmt.Errorf("worker %s: %d requests still running: %w", p.name, p.open, context.Cause(ctx))
-	}
-}
-
-// idle says whether no connection is open.
-func (p *pool) idle() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.open == 0
-}
-
-// checkDrained closes drained once. Callers hold mu.
-func (p *pool) checkDrained() {
-	if !p.stopped || p.open > 0 {
-		return
-	}
-	select {
-	case <-p.drained:
-	default:
-		close(p.drained)
-	}
 }

@@ -3,7 +3,10 @@ package backend
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -46,6 +49,20 @@ func endpoint(t *testing.T, most int) sdk.Endpoint {
 	return sdk.Endpoint{ID: l.Addr().String(), Network: "unix", Address: l.Addr().String(), MaxConcurrent: most}
 }
 
+// testPool is a pool that does nothing by itself.
+func testPool(length int, wait time.Duration) *pool {
+	config := defaultPool()
+	config.Manager, config.StartWorkers = managerStatic, 0
+	config.Queue = queueSettings{Length: length, Wait: wait}
+	return newPool("w", config, slog.New(slog.DiscardHandler))
+}
+
+// acquire takes a connection for a request that only has a context.
+func acquire(ctx context.Context, p *pool) (*poolConn, error) {
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	return p.acquire(&call{worker: &worker{pool: p, log: p.log}, r: r, arrived: time.Now()})
+}
+
 func lend(p *pool, released *atomic.Int32, endpoints ...sdk.Endpoint) {
 	p.ready(api.EndpointSet{Endpoints: endpoints, Release: func() { released.Add(1) }})
 }
@@ -61,7 +78,7 @@ func stopPool(t *testing.T, p *pool) {
 
 func mustAcquire(t *testing.T, p *pool) *poolConn {
 	t.Helper()
-	c, err := p.acquire(t.Context())
+	c, err := acquire(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +87,7 @@ func mustAcquire(t *testing.T, p *pool) *poolConn {
 
 func TestPoolGivesTheConnectionUsedLast(t *testing.T) {
 	var released atomic.Int32
-	p := newPool("w", 10, time.Second)
+	p := testPool(10, time.Second)
 	lend(p, &released, endpoint(t, 3))
 	a, b := mustAcquire(t, p), mustAcquire(t, p)
 	p.put(a)
@@ -88,13 +105,13 @@ func TestPoolGivesTheConnectionUsedLast(t *testing.T) {
 
 func TestPoolQueueIsFirstComeFirstServed(t *testing.T) {
 	var released atomic.Int32
-	p := newPool("w", 10, 10*time.Second)
+	p := testPool(10, 10*time.Second)
 	lend(p, &released, endpoint(t, 1))
 	held := mustAcquire(t, p)
 	order := make(chan int, 5)
 	for i := range 5 {
 		go func() {
-			c, err := p.acquire(t.Context())
+			c, err := acquire(t.Context(), p)
 			if err != nil {
 				t.Error(err)
 				return
@@ -115,16 +132,16 @@ func TestPoolQueueIsFirstComeFirstServed(t *testing.T) {
 
 func TestPoolQueueIsBoundedInLengthAndTime(t *testing.T) {
 	var released atomic.Int32
-	p := newPool("w", 1, 50*time.Millisecond)
+	p := testPool(1, 50*time.Millisecond)
 	lend(p, &released, endpoint(t, 1))
 	held := mustAcquire(t, p)
 	waited := make(chan error, 1)
 	go func() {
-		_, err := p.acquire(t.Context())
+		_, err := acquire(t.Context(), p)
 		waited <- err
 	}()
 	await(t, func() bool { return p.waiting() == 1 })
-	if _, err := p.acquire(t.Context()); !errors.Is(err, errQueueFull) {
+	if _, err := acquire(t.Context(), p); !errors.Is(err, errQueueFull) {
 		t.Errorf("one too many: %v", err)
 	}
 	if err := <-waited; !errors.Is(err, errQueueWait) {
@@ -136,11 +153,11 @@ func TestPoolQueueIsBoundedInLengthAndTime(t *testing.T) {
 
 func TestPoolForgetsAWaiterWhoseClientLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPool("w", 10, time.Hour)
+		p := testPool(10, time.Hour)
 		ctx, leave := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			_, err := p.acquire(ctx)
+			_, err := acquire(ctx, p)
 			done <- err
 		}()
 		synctest.Wait()
@@ -156,7 +173,7 @@ func TestPoolForgetsAWaiterWhoseClientLeft(t *testing.T) {
 
 func TestPoolMovesToTheNewestEndpoints(t *testing.T) {
 	var oldReleased, newReleased atomic.Int32
-	p := newPool("w", 10, 10*time.Second)
+	p := testPool(10, 10*time.Second)
 	lend(p, &oldReleased, endpoint(t, 2))
 	running, idle := mustAcquire(t, p), mustAcquire(t, p)
 	p.put(idle)
@@ -182,12 +199,12 @@ func TestPoolMovesToTheNewestEndpoints(t *testing.T) {
 
 func TestPoolRequestsWaitWhileNothingIsLent(t *testing.T) {
 	var released atomic.Int32
-	p := newPool("w", 10, 10*time.Second)
+	p := testPool(10, 10*time.Second)
 	lend(p, &released, endpoint(t, 1))
 	p.lost("the plugin died")
 	got := make(chan *poolConn, 1)
 	go func() {
-		c, err := p.acquire(t.Context())
+		c, err := acquire(t.Context(), p)
 		if err != nil {
 			t.Error(err)
 		}
@@ -201,11 +218,11 @@ func TestPoolRequestsWaitWhileNothingIsLent(t *testing.T) {
 
 func TestPoolDialsAgainWhatRefuses(t *testing.T) {
 	var released atomic.Int32
-	p := newPool("w", 10, 5*time.Second)
+	p := testPool(10, 5*time.Second)
 	lend(p, &released, sdk.Endpoint{ID: "gone", Network: "unix", Address: filepath.Join(t.TempDir(), "gone"), MaxConcurrent: 1})
 	got := make(chan *poolConn, 1)
 	go func() {
-		c, err := p.acquire(t.Context())
+		c, err := acquire(t.Context(), p)
 		if err != nil {
 			t.Error(err)
 		}
@@ -219,12 +236,12 @@ func TestPoolDialsAgainWhatRefuses(t *testing.T) {
 
 func TestPoolStopFailsThoseWhoWaitAndWaitsForThoseWhoRun(t *testing.T) {
 	var released atomic.Int32
-	p := newPool("w", 10, 10*time.Second)
+	p := testPool(10, 10*time.Second)
 	lend(p, &released, endpoint(t, 1))
 	running := mustAcquire(t, p)
 	waited := make(chan error, 1)
 	go func() {
-		_, err := p.acquire(t.Context())
+		_, err := acquire(t.Context(), p)
 		waited <- err
 	}()
 	await(t, func() bool { return p.waiting() == 1 })
@@ -240,7 +257,7 @@ func TestPoolStopFailsThoseWhoWaitAndWaitsForThoseWhoRun(t *testing.T) {
 	}
 	p.put(running)
 	<-stopped
-	if _, err := p.acquire(t.Context()); !errors.Is(err, errPoolStopped) {
+	if _, err := acquire(t.Context(), p); !errors.Is(err, errPoolStopped) {
 		t.Errorf("after the stop: %v", err)
 	}
 	stopPool(t, p)
@@ -249,14 +266,14 @@ func TestPoolStopFailsThoseWhoWaitAndWaitsForThoseWhoRun(t *testing.T) {
 // Every connection comes back exactly once, whatever happens meanwhile.
 func TestPoolLosesNoPlace(t *testing.T) {
 	var released atomic.Int32
-	p := newPool("w", 1000, 10*time.Second)
+	p := testPool(1000, 10*time.Second)
 	lend(p, &released, endpoint(t, 4))
 	var users sync.WaitGroup
 	for i := range 50 {
 		users.Go(func() {
 			for n := range 20 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+(i+n)%5)*time.Millisecond)
-				c, err := p.acquire(ctx)
+				c, err := acquire(ctx, p)
 				switch {
 				case err != nil:
 				case (i+n)%3 == 0:

@@ -2,8 +2,12 @@ package backend
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"net"
+	"syscall"
+	"time"
 
+	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/fastcgi"
 )
 
@@ -11,30 +15,80 @@ import (
 // in pieces.
 const lineMost = 64 << 10
 
-// poolConn is a kept connection and where it belongs.
+// trusted is for how long an idle connection is believed to live without a
+// look. Who writes to a unix socket whose other end has gone is told so, and
+// then nothing of the request was sent; the look is for strays the process wrote.
+const trusted = time.Second
+
+// fate is what the pool's watch has decided about a running request.
+type fate int
+
+const (
+	running fate = iota
+	timedOut
+	clientGone
+)
+
+// poolConn is a kept connection and where it belongs. As php-cgi has one
+// connection to a process, it stands for the process as well.
 type poolConn struct {
 	*fastcgi.Conn
 	set      *lentSet
 	endpoint int
+	inode    sdk.Connection // 0 when it cannot be told
+	line     []byte         // of FCGI_STDERR, not ended yet
 
-	call *call  // whose request it carries; for the log
-	line []byte // of FCGI_STDERR, not ended yet
+	// Of the pool, under its lock.
+	call     *call     // whose request it carries or carried last
+	place    int       // in pool.busy, -1 when it has no request
+	fate     fate      // of the request it carries
+	unbound  bool      // it is upgraded, and lasts as long as it may
+	measure  bool      // its process's memory is to be looked at
+	requests int       // that it has carried
+	limit    int       // of requests, 0 for none
+	dies     time.Time // its process's time is over then; zero for never
+	last     time.Time // when its last request ended
+	brief    brief     // what it was
 }
 
-func newPoolConn(nc net.Conn, g grant) *poolConn {
-	c := &poolConn{set: g.set, endpoint: g.at}
+func newPoolConn(nc net.Conn, g grant, config poolSettings) *poolConn {
+	c := &poolConn{set: g.set, endpoint: g.at, place: -1, inode: inode(nc), last: time.Now()}
+	// Not all at once, as they began: a tenth of their life is by chance.
+	if n := config.MaxRequests; n > 0 {
+		c.limit = n - rand.N(n/10+1) //nolint:gosec // spreading, not secrecy
+	}
+	if d := config.MaxAge; d > 0 {
+		c.dies = c.last.Add(d - rand.N(d/10+1)) //nolint:gosec // spreading, not secrecy
+	}
 	c.Conn = fastcgi.NewConn(nc, fastcgi.ConnOptions{Stderr: c.stderr, Extended: true})
 	return c
 }
 
-// begin says whose request the connection carries from now on.
-func (c *poolConn) begin(of *call) { c.call = of }
+// inode is the number of the socket, by which a plugin finds who serves it.
+func inode(nc net.Conn) (n sdk.Connection) {
+	conn, ok := nc.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		var st syscall.Stat_t
+		if syscall.Fstat(int(fd), &st) == nil {
+			n = sdk.Connection(st.Ino)
+		}
+	})
+	return n
+}
 
-// end forgets the request; what it wrote to FCGI_STDERR is all in the log.
-func (c *poolConn) end() {
-	c.logLine(c.line)
-	c.line = c.line[:0]
-	c.call = nil
+// flush logs what is left of the process's words.
+func (c *poolConn) flush() {
+	if len(c.line) > 0 {
+		c.logLine(c.line)
+		c.line = c.line[:0]
+	}
 }
 
 // stderr makes whole log lines of what PHP reports, in pieces as it came.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/sdk/cgi"
@@ -19,11 +17,16 @@ import (
 type streamHandler struct{ *worker }
 
 func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{worker: h.worker, w: w, r: r, arrived: time.Now()}
+	if h.page(w, r, r.URL.Path) {
+		return
+	}
+	c := h.newCall(w, r)
+	c.streams = true
+	defer c.account()
 	hasBody := r.Body != nil && r.Body != http.NoBody
 	upgrade := !hasBody && wantsUpgrade(r)
 	if err := h.start(c, hasBody, upgrade); err != nil { //nolint:contextcheck // the call carries its request
-		c.fail(notSent(err))
+		c.fail(c.notSent(err))
 		return
 	}
 	// One request to a connection: closing it tells the process.
@@ -49,6 +52,9 @@ func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	whole = h.answer(c, control, sending, upgrade)
 }
 
+// over is the same handler before another pool.
+func (h *streamHandler) over(p *pool) http.Handler { return &streamHandler{h.with(p)} }
+
 // start sends the request's head to a free connection. What an upgraded
 // connection carries follows as a body does.
 func (h *streamHandler) start(c *call, hasBody, upgrade bool) error {
@@ -68,11 +74,16 @@ func (h *streamHandler) environment(dst fastcgi.Params, r *http.Request, hasBody
 		length = 0
 	}
 	if f := api.FastCGIFrom(r.Context()); f != nil {
-		return append(dst, f.Params...)
+		for _, p := range f.Params {
+			if p.Name != queueTime { // ours to say
+				dst = append(dst, p)
+			}
+		}
+		return append(dst, cgi.Param{Name: queueTime})
 	}
 	dst = cgi.AppendEnv(dst, r, cgi.Env{ServerSoftware: h.software, ContentLength: length})
 	dst = append(dst, cgi.Param{Name: "SCRIPT_NAME", Value: h.prefix})
-	return append(dst, cgi.Param{Name: "PATH_INFO", Value: r.URL.Path[len(h.prefix):]})
+	return append(dst, cgi.Param{Name: "PATH_INFO", Value: r.URL.Path[len(h.prefix):]}, cgi.Param{Name: queueTime})
 }
 
 // answer sends the response on, flushed piece by piece, and says whether it
@@ -82,14 +93,12 @@ func (h *streamHandler) answer(c *call, control *http.ResponseController, sendin
 	defer c.recycle(chunk)
 	head, piece, err := c.finalHead(chunk[:0], upgrade)
 	if err != nil {
-		if c.r.Context().Err() != nil {
-			panic(http.ErrAbortHandler) // the client left; returning would be a 200
-		}
+		c.interrupted()
 		if broken := sending.broken(); broken != nil {
 			c.fail(badBody(broken)) // and that closed the connection
 			return false
 		}
-		c.fail(badAnswer(err))
+		c.fail(c.badAnswer(err))
 		return false
 	}
 	if head.Status == http.StatusSwitchingProtocols {
@@ -109,8 +118,7 @@ func (h *streamHandler) answer(c *call, control *http.ResponseController, sendin
 			err = control.Flush()
 		}
 		if err != nil && !errors.Is(err, errEnough) {
-			failure{statusClientGone, slog.LevelInfo, "the client left before it had the whole response", "", err}.report(c.r, c.log)
-			panic(http.ErrAbortHandler)
+			c.fail(clientLeft("the client left before it had the whole response", err))
 		}
 		n, err := c.conn.Read(chunk[:cap(chunk)])
 		piece = chunk[:n]
@@ -120,12 +128,21 @@ func (h *streamHandler) answer(c *call, control *http.ResponseController, sendin
 			c.checkLength(head, sent)
 			c.sendTrailers(control, head)
 			return true
-		case c.r.Context().Err() != nil:
-			panic(http.ErrAbortHandler)
 		case err != nil:
-			f := badAnswer(err)
+			c.interrupted()
+			f := c.badAnswer(err)
 			f.what += ", in the midst of its response"
 			c.fail(f)
 		}
+	}
+}
+
+// interrupted learns why reading the answer failed: the client's leave is no
+// failure of the worker's.
+func (c *call) interrupted() {
+	c.why = c.pool.fateOf(c.conn)
+	if c.why == running && c.r.Context().Err() != nil {
+		c.outcome = outcomeAborted
+		panic(http.ErrAbortHandler) // returning would be a 200
 	}
 }

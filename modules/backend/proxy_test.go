@@ -38,9 +38,10 @@ func streamWorkerOf(t *testing.T, inner http.HandlerFunc) (*httptest.Server, *wo
 	served := make(chan error, 1)
 	go func() { served <- process.Serve(l) }()
 	limits := defaultPool()
+	limits.StartWorkers = 0
 	w := &worker{
 		name: "w", limits: limits, config: DefaultConfig(), chunks: newChunks(), log: slog.New(slog.DiscardHandler),
-		pool: newPool("w", limits.Queue.Length, limits.Queue.Wait),
+		pool: newPool("w", limits, slog.New(slog.DiscardHandler)),
 	}
 	w.pool.ready(api.EndpointSet{Release: func() {}, Endpoints: []sdk.Endpoint{
 		{ID: "w", Network: "unix", Address: l.Addr().String(), MaxConcurrent: 8},

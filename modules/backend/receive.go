@@ -24,7 +24,7 @@ func (c *call) receive(sender *sync.WaitGroup) {
 	head, first, err := c.readHead(chunk[:0])
 	if err != nil {
 		c.leave(sender, err)
-		c.fail(badAnswer(err))
+		c.fail(c.badAnswer(err))
 		return
 	}
 	if c.conn.Ended() {
@@ -33,6 +33,7 @@ func (c *call) receive(sender *sync.WaitGroup) {
 		c.writeHead(head)
 		var sent answered
 		if err := c.write(head, &sent, first); err != nil && !errors.Is(err, errEnough) {
+			c.outcome = outcomeAborted
 			panic(http.ErrAbortHandler)
 		}
 		c.checkLength(head, sent)
@@ -90,13 +91,18 @@ func (c *call) leave(sender *sync.WaitGroup, why error) {
 		_ = c.conn.SetWriteDeadline(time.Now()) // nobody wants the rest of the body
 		sender.Wait()
 	}
+	c.why = c.pool.fateOf(c.conn)
 	switch {
 	case c.conn.Ended():
+		c.why = running
 		c.pool.put(c.conn) // the answer was wrong, but it was whole
+	case c.why == timedOut:
+		c.process = c.pool.kill(c.conn)
 	case processGone(why):
-		c.pool.discard(c.conn)
+		c.why = running
+		c.pool.crashed(c.conn)
 	default:
-		c.pool.abandon(c.conn)
+		c.pool.abandon(c.conn, c.limits.AbortTimeout)
 	}
 }
 
@@ -189,8 +195,7 @@ func (c *call) stream(sender *sync.WaitGroup, head *cgi.Head, first, chunk []byt
 			served = true
 			return
 		case err != nil:
-			failure{statusClientGone, slog.LevelInfo, "the client left before it had the whole response", "", err}.report(c.r, c.log)
-			panic(http.ErrAbortHandler)
+			c.fail(clientLeft("the client left before it had the whole response", err))
 		}
 		piece, more, err = b.next()
 		chunk = piece
@@ -199,7 +204,7 @@ func (c *call) stream(sender *sync.WaitGroup, head *cgi.Head, first, chunk []byt
 			c.checkLength(head, sent)
 			return
 		case err != nil:
-			f := badAnswer(err)
+			f := c.badAnswer(err)
 			f.what += ", in the midst of its response"
 			c.fail(f)
 		}
@@ -209,14 +214,35 @@ func (c *call) stream(sender *sync.WaitGroup, head *cgi.Head, first, chunk []byt
 // pump fills the buffer from the connection, then gives the connection back.
 // Its end is awaited by pool.stop, which waits for every connection.
 func (c *call) pump(b *buffer, sender *sync.WaitGroup) {
-	err := b.fill(c.conn)
+	answer := &answerReader{call: c, sender: sender}
+	err := b.fill(answer)
 	if errors.Is(err, errGone) && b.wasServed() {
 		// The client has all that was promised; the script may go on working.
-		_, err = io.Copy(io.Discard, onlyReader{c.conn})
+		_, err = io.Copy(io.Discard, onlyReader{answer})
 	}
-	if err != nil {
+	switch {
+	case answer.left:
+	case err != nil:
 		c.leave(sender, err)
-		return
+	default:
+		c.finish(sender)
 	}
-	c.finish(sender)
+}
+
+// answerReader leaves the connection when the answer breaks off, before the
+// buffer's reader is told: it wants to say what became of the process.
+type answerReader struct {
+	*call
+	sender *sync.WaitGroup
+	left   bool
+}
+
+// Read reads from the connection.
+func (r *answerReader) Read(p []byte) (int, error) {
+	n, err := r.conn.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.leave(r.sender, err)
+		r.left = true
+	}
+	return n, err
 }

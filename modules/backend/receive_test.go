@@ -92,8 +92,9 @@ func testWorker(t *testing.T, log *slog.Logger, e sdk.Endpoint, limits poolSetti
 	t.Helper()
 	w := &worker{
 		name: "w", limits: limits, config: DefaultConfig(), spool: t.TempDir(), chunks: newChunks(), log: log,
-		pool: newPool("w", limits.Queue.Length, limits.Queue.Wait),
 	}
+	limits.StartWorkers = 0
+	w.pool = newPool("w", limits, log)
 	w.pool.ready(api.EndpointSet{Endpoints: []sdk.Endpoint{e}, Release: func() {}})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -104,10 +105,11 @@ func testWorker(t *testing.T, log *slog.Logger, e sdk.Endpoint, limits poolSetti
 	})
 	h := &phpHandler{worker: w}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		c := &call{worker: w, w: rw, r: r, arrived: time.Now()}
+		c := w.newCall(rw, r)
+		defer c.account()
 		sender, err := h.send(c, nil, &spooled{memory: []byte{}})
 		if err != nil {
-			c.fail(notSent(err))
+			c.fail(c.notSent(err))
 			return
 		}
 		c.receive(sender)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -23,22 +24,20 @@ func (p *slowPlugin) Stop(ctx context.Context) error {
 
 // A worker that is still busy is cut short; its neighbour is not.
 func TestStopGivesABusyWorkerLittleTimeAndOthersTheirs(t *testing.T) {
-	b := &Backend{}
-	for range 2 {
-		p := newPool("w", 1, time.Second)
-		p.ready(api.EndpointSet{Release: func() {}, Endpoints: []sdk.Endpoint{{ID: "x", Network: "unix", Address: "/x", MaxConcurrent: 2}}})
-		b.workers = append(b.workers, &hosted{worker: &worker{pool: p}, running: &slowPlugin{given: make(chan time.Duration, 1)}})
-	}
-	b.workers[0].pool.open = 1
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-	defer cancel()
-	if err := b.Stop(ctx); err != nil {
-		t.Error(err)
-	}
-	for i, want := range []time.Duration{killGrace, time.Hour} {
-		plugin, ok := b.workers[i].running.(*slowPlugin)
-		if got := <-plugin.given; !ok || got > want || got < want*9/10 {
-			t.Errorf("worker %d was given %v, want %v", i, got, want)
+	for want, open := range map[time.Duration]int{killGrace: 1, time.Hour: 0} {
+		plugin := &slowPlugin{given: make(chan time.Duration, 1)}
+		s := newSite(definition{name: "w", limits: defaultPool()}, nil, slog.New(slog.DiscardHandler))
+		s.pool.ready(api.EndpointSet{Release: func() {}, Endpoints: []sdk.Endpoint{{ID: "x", Network: "unix", Address: "/x", MaxConcurrent: 2}}})
+		await(t, func() bool { return s.pool.empty() }) // the connection that cannot be opened at the start
+		s.pool.open = open
+		s.crew = &crew{site: s, plugin: plugin}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		if err := s.stop(ctx); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		if got := <-plugin.given; got > want || got < want*9/10 {
+			t.Errorf("given %v, want %v", got, want)
 		}
 	}
 }

@@ -98,10 +98,10 @@ func (h *streamHandler) switchProtocols(c *call, control *http.ResponseControlle
 	// Silence is no fault from here on: TCP's keep-alive finds dead clients, the
 	// watch over the plugin a dead worker.
 	_ = client.SetDeadline(time.Time{})
-	if err := c.conn.SetDeadline(time.Time{}); err != nil {
+	conn := c.conn
+	if !h.pool.unbound(conn) {
 		return false
 	}
-	conn := c.conn
 	h.upgraded.add(conn)
 	defer h.upgraded.remove(conn)
 	sent := make(chan struct{})

@@ -3,10 +3,13 @@ package backend
 import (
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/fpmstatus"
+	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/fastcgi"
 )
 
@@ -23,6 +26,16 @@ type worker struct {
 	params   paramsPool
 	upgraded upgrades
 	log      *slog.Logger
+	// status is the worker's, for its own status page.
+	status func(r *http.Request) api.WorkerStatus
+}
+
+// with is the same worker before another pool.
+func (w *worker) with(p *pool) *worker {
+	return &worker{
+		name: w.name, prefix: w.prefix, limits: w.limits, config: w.config, spool: w.spool, software: w.software,
+		pool: p, chunks: w.chunks, log: w.log,
+	}
 }
 
 func newChunks() *sync.Pool {
@@ -38,68 +51,111 @@ type call struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	script   string // SCRIPT_FILENAME, for the log
+	streams  bool   // the handler itself sees when the client leaves
 	conn     *poolConn
-	arrived  time.Time
-	started  time.Time // on the connection
+	arrived  time.Time // asked for a process
+	started  time.Time // was given one
+	again    bool      // the connection it was given first was dead
 	headSent bool
+	outcome  outcome
+
+	// Of the pool's watch, under the pool's lock.
+	slow bool
+
+	// Set by leave, before whoever waits for the answer is told.
+	why     fate
+	process sdk.Process // that was ended
+}
+
+// newCall is a request that may ask for a process.
+func (w *worker) newCall(rw http.ResponseWriter, r *http.Request) *call {
+	return &call{worker: w, w: rw, r: r}
+}
+
+// account counts how the request ended; deferred by who has called start.
+func (c *call) account() { c.pool.stats.ended[c.outcome].Add(1) }
+
+// facts says which request it is, for the log.
+func (c *call) facts() []slog.Attr {
+	attrs := append(make([]slog.Attr, 0, 16), slog.String("method", c.r.Method), slog.String("host", c.r.Host),
+		slog.String("path", c.r.URL.Path), slog.String("client", c.r.RemoteAddr))
+	if c.script != "" {
+		attrs = append(attrs, slog.String("script", c.script))
+	}
+	if c.arrived.IsZero() {
+		return attrs
+	}
+	now := time.Now()
+	if c.started.IsZero() {
+		return append(attrs, slog.Duration("queued", now.Sub(c.arrived)))
+	}
+	return append(attrs, slog.Duration("queued", c.started.Sub(c.arrived)), slog.Duration("ran", now.Sub(c.started)))
 }
 
 // fail logs why the request failed, and answers if nothing was sent yet;
 // a response that has begun is broken off, so that it cannot pass for whole.
 func (c *call) fail(f failure) {
-	attrs := make([]slog.Attr, 0, 4)
-	if c.script != "" {
-		attrs = append(attrs, slog.String("script", c.script))
-	}
-	now := time.Now()
-	if !c.arrived.IsZero() {
-		queued := now.Sub(c.arrived)
-		if !c.started.IsZero() {
-			queued = c.started.Sub(c.arrived)
-			attrs = append(attrs, slog.Duration("ran", now.Sub(c.started)))
-		}
-		attrs = append(attrs, slog.Duration("queued", queued))
-	}
-	f.report(c.r, c.log, attrs...)
-	if c.headSent {
-		panic(http.ErrAbortHandler)
+	c.outcome = f.outcome(c)
+	f.log(c.r.Context(), c.log, append(c.facts(), processFacts(c.process)...))
+	if c.headSent || f.status == statusClientGone {
+		panic(http.ErrAbortHandler) // for a client that left, returning would be a 200
 	}
 	f.answer(c.w, c.r, c.limits.Queue.Wait)
 }
 
-// acquire takes a connection and sets the deadline of all its reads and writes.
-func (c *call) acquire() error {
-	conn, err := c.pool.acquire(c.r.Context())
-	if err != nil {
-		return err
-	}
-	c.conn = conn
-	conn.begin(c)
-	c.started = time.Now()
-	if err := conn.SetDeadline(c.started.Add(c.limits.RequestTimeout)); err != nil {
-		c.pool.discard(conn)
-		return err
-	}
-	return nil
-}
-
 // start sends the request to a free connection; body nil says that it follows.
+// The last of params is given the time in the queue.
 // A process that ended while its connection was idle has seen nothing of the
 // request, so it may be sent again; once, since twice is a pattern.
 func (c *call) start(params fastcgi.Params, body []byte) error {
+	c.arrived = time.Now()
 	for try := 0; ; try++ {
-		if err := c.acquire(); err != nil {
+		conn, err := c.pool.acquire(c)
+		if err != nil {
 			return err
 		}
-		err := c.conn.Start(fastcgi.Responder, true, params, body)
-		if err == nil {
+		c.conn = conn
+		if last := len(params) - 1; last >= 0 && params[last].Name == queueTime {
+			params[last].Value = seconds(c.started.Sub(c.arrived))
+		}
+		if err = conn.Start(fastcgi.Responder, true, params, body); err == nil {
 			return nil
 		}
-		c.pool.put(c.conn) // which closes it, but for a param too large to be sent
-		if try > 0 || !unsent(err) {
+		if again := try == 0 && unsent(err); !again {
+			c.leave(nil, err)
 			return err
 		}
+		c.pool.put(conn) // which closes it, but for a param too large to be sent
+		c.again = true
+		c.pool.stats.replayed.Add(1)
 	}
+}
+
+// queueTime is the param that says how long the request waited for a process,
+// in seconds.
+const queueTime = "REQUEST_QUEUE_TIME"
+
+// seconds has microseconds behind the point, as REQUEST_TIME_FLOAT. The usual
+// wait, none, costs nothing.
+func seconds(d time.Duration) string {
+	if d < time.Microsecond {
+		return "0.000000"
+	}
+	return strconv.FormatFloat(d.Seconds(), 'f', 6, 64)
+}
+
+// page answers what needs no process: status_path and ping_path, as the web
+// server or the client names them. It says whether the request was for one.
+func (w *worker) page(rw http.ResponseWriter, r *http.Request, path string) bool {
+	switch {
+	case path == "" || path != w.limits.StatusPath && path != w.limits.PingPath:
+		return false
+	case path == w.limits.StatusPath:
+		fpmstatus.Serve(rw, r, w.status(r))
+	default:
+		fpmstatus.ServePing(rw, r, w.limits.PingResponse)
+	}
+	return true
 }
 
 // paramsPool lends slices for the params of requests; zero is ready.
