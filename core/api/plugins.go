@@ -74,6 +74,9 @@ type PluginEvents struct {
 	// Down: no endpoint is left for the reason given; requests wait in their
 	// queue until the next Ready.
 	Down func(reason string)
+	// Degraded: it serves, but not as it should. The next Ready, perhaps of the
+	// same endpoints, says that it is well again. May be nil.
+	Degraded func(reason string)
 }
 
 // Plugins starts plugin processes and keeps them running. It lives as long as

@@ -87,6 +87,7 @@ func (p *plugin) attend(inst *instance, reports <-chan report) error {
 			case sdk.Degraded:
 				p.say(r.state.Reason)
 				p.log.Warn("the plugin is degraded", "reason", r.state.Reason)
+				p.degraded(inst, r.state.Reason)
 			case sdk.Starting:
 				p.say(r.state.Reason)
 			}
@@ -156,6 +157,15 @@ func (p *plugin) down(inst *instance, reason string) {
 	p.lent = nil
 	if p.events.Down != nil {
 		p.events.Down(reason)
+	}
+}
+
+// degraded passes on what the plugin whose endpoints are lent says of itself.
+func (p *plugin) degraded(inst *instance, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lent != nil && p.lent.inst == inst && p.life.Err() == nil && p.events.Degraded != nil {
+		p.events.Degraded(reason)
 	}
 }
 

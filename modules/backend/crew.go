@@ -58,6 +58,15 @@ func (c *crew) down(reason string) {
 	c.drop()
 }
 
+// degraded implements api.PluginEvents.
+func (c *crew) degraded(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.serves {
+		c.site.pool.ail(reason)
+	}
+}
+
 // drop forgets what is not used yet. Callers hold mu.
 func (c *crew) drop() {
 	if c.pending != nil {

@@ -48,7 +48,7 @@ func (h *phpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch target.Kind {
 	case docroot.Script:
-		h.run(c, from, target) //nolint:contextcheck // the call carries its request
+		h.run(c, from, target)
 	case docroot.Redirect:
 		to := url.URL{Path: h.prefix + target.Location, RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, to.String(), http.StatusMovedPermanently)

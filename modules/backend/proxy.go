@@ -25,7 +25,7 @@ func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.account()
 	hasBody := r.Body != nil && r.Body != http.NoBody
 	upgrade := !hasBody && wantsUpgrade(r)
-	if err := h.start(c, hasBody, upgrade); err != nil { //nolint:contextcheck // the call carries its request
+	if err := h.start(c, hasBody, upgrade); err != nil {
 		c.fail(c.notSent(err))
 		return
 	}

@@ -196,7 +196,7 @@ func (s *site) launch(ctx context.Context) (*crew, error) {
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
 	c := &crew{site: s, change: make(chan struct{}, 1)}
-	plugin, err := s.plugins.Start(ctx, s.def.spec, api.PluginEvents{Ready: c.ready, Down: c.down})
+	plugin, err := s.plugins.Start(ctx, s.def.spec, api.PluginEvents{Ready: c.ready, Down: c.down, Degraded: c.degraded})
 	if err != nil {
 		c.leave()
 		if refused, ok := errors.AsType[*api.SettingsError](err); ok {
