@@ -9,6 +9,7 @@ import (
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/core/front"
 	"github.com/mevdschee/tqserver/core/module"
 	"github.com/mevdschee/tqserver/modules/standard"
 )
@@ -29,8 +30,9 @@ type consumed struct {
 func validate(modules []module.Descriptor) error {
 	options := []fx.Option{
 		fx.NopLogger,
-		fx.Supply(&conf.Tree{}, slog.New(slog.DiscardHandler), api.Runtime{}),
+		fx.Supply(&conf.Tree{}, slog.New(slog.DiscardHandler), api.Runtime{}, &api.Kept{}, front.NewRequests(), api.Reloading(false)),
 		fx.Provide(
+			func() api.Draining { return nil },
 			func() api.Plugins { return nil },
 			func() api.Failed { return nil },
 			func() api.Claim { return nil },

@@ -13,8 +13,7 @@ import (
 	"go.uber.org/fx/fxevent"
 
 	"github.com/mevdschee/tqserver/core/api"
-	"github.com/mevdschee/tqserver/core/conf"
-	"github.com/mevdschee/tqserver/core/module"
+	"github.com/mevdschee/tqserver/core/front"
 )
 
 // stopReserve is what modules get beyond the drain to end their processes.
@@ -22,20 +21,23 @@ const stopReserve = 10 * time.Second
 
 // longLived outlives a generation: log, sockets, plugin processes.
 type longLived struct {
-	log     *slog.Logger
-	listen  api.Listen
-	claim   api.Claim
-	plugins api.Plugins
-	runtime api.Runtime
-	failed  api.Failed
+	log      *slog.Logger
+	listen   api.Listen
+	plugins  api.Plugins
+	runtime  api.Runtime
+	kept     *api.Kept
+	draining api.Draining
+	failed   api.Failed
 }
 
 // generation is everything built from one version of the configuration.
 type generation struct {
-	app    *fx.App
-	parts  parts
-	log    *slog.Logger
-	config serverConfig
+	number   int
+	app      *fx.App
+	parts    parts
+	log      *slog.Logger
+	config   serverConfig
+	requests *front.Requests
 }
 
 // parts is what modules contribute: a set, since fx gives no order.
@@ -45,17 +47,25 @@ type parts struct {
 	Fronts   []api.Service `group:"fronts"`
 	Drains   []api.Drain   `group:"drains"`
 	Checks   []api.Check   `group:"checks"`
+	Reports  []api.Report  `group:"reports"`
+	Operator api.Operator  `optional:"true"`
 }
 
-// newGeneration builds every part; nothing runs before start.
-func newGeneration(tree *conf.Tree, on []module.Descriptor, config serverConfig, l longLived) (*generation, error) {
-	g := &generation{log: l.log, config: config}
+// services are all of them, those that run the workers first.
+func (p *parts) services() []api.Service { return slices.Concat(p.Backends, p.Fronts) }
+
+// newGeneration builds every part; nothing runs before start. Number 1 is the
+// first of this run, whose start nothing else serves beside.
+func newGeneration(number int, c settled, l longLived) (*generation, error) {
+	g := &generation{number: number, log: l.log, config: c.server, requests: front.NewRequests()}
+	taken := claims{}
 	options := []fx.Option{
-		fx.Supply(tree, l.log, l.runtime),
+		fx.Supply(c.tree, l.log, l.runtime, l.kept, g.requests, api.Reloading(number > 1)),
 		fx.Provide(
 			func() api.Listen { return l.listen },
-			func() api.Claim { return l.claim },
+			func() api.Claim { return taken.claim },
 			func() api.Plugins { return l.plugins },
+			func() api.Draining { return l.draining },
 			func() api.Failed { return l.failed },
 		),
 		fx.RecoverFromPanics(),
@@ -67,7 +77,7 @@ func newGeneration(tree *conf.Tree, on []module.Descriptor, config serverConfig,
 		}),
 		fx.Invoke(func(p parts) { g.parts = p }),
 	}
-	for _, d := range on {
+	for _, d := range c.on {
 		options = append(options, d.Options)
 	}
 	g.app = fx.New(options...)
@@ -91,7 +101,9 @@ func (g *generation) check(ctx context.Context, deep bool) error {
 	return errors.Join(errs...)
 }
 
-// start checks what costs little, then brings up the workers, then the fronts. What half succeeded is undone.
+// start checks what costs little, then brings up the workers, then binds the
+// fronts' addresses. What half succeeded is undone. Nothing is served before
+// serve.
 func (g *generation) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, g.config.StartTimeout)
 	defer cancel()
@@ -99,7 +111,7 @@ func (g *generation) start(ctx context.Context) error {
 		return g.check(ctx, true) // it cannot start, so everything is told
 	}
 	err := g.app.Start(ctx)
-	for _, service := range slices.Concat(g.parts.Backends, g.parts.Fronts) {
+	for _, service := range g.parts.services() {
 		if err == nil {
 			// Not a hook of fx, which returns at ctx's end while the hook goes on.
 			err = service.Start(ctx)
@@ -113,13 +125,59 @@ func (g *generation) start(ctx context.Context) error {
 	return errors.Join(err, g.stop(stopping))
 }
 
+// serve makes this the generation that every next request goes to. It cannot
+// fail.
+func (g *generation) serve() {
+	for _, f := range g.parts.Fronts {
+		if f, ok := f.(api.Front); ok {
+			f.Switch()
+		}
+	}
+}
+
+// retire ends the generation when its last request has, after another one's
+// serve. What did not end within drain_timeout is cut off, and all of it when
+// ctx ends.
+func (g *generation) retire(ctx context.Context) error {
+	draining, cancel := context.WithTimeout(ctx, g.config.DrainTimeout)
+	defer cancel()
+	var plain, fronts []api.Drain
+	for _, s := range g.parts.Fronts {
+		if f, ok := s.(api.Front); ok {
+			fronts = append(fronts, f.Retire)
+		} else {
+			plain = append(plain, s.Stop)
+		}
+	}
+	// Connections that wait for their next request do not hold the workers.
+	retired := make(chan error, 1)
+	go func() { retired <- all(draining, fronts) }()
+	err := all(draining, plain)
+	g.requests.Close()
+	select {
+	case <-g.requests.Done():
+	case <-draining.Done():
+		g.log.Warn("requests of an older configuration did not finish within server.drain_timeout",
+			"generation", g.number, "requests", g.requests.Running())
+	}
+	err = errors.Join(err, g.end(ctx, draining))
+	return errors.Join(err, <-retired)
+}
+
 // stop lets all fronts drain at once, so that none takes new requests while
 // another waits for its last; then the workers end. ctx bounds the drain; it
 // may be called after a failed start.
 func (g *generation) stop(ctx context.Context) error {
 	draining, cancel := context.WithTimeout(ctx, g.config.DrainTimeout)
 	defer cancel()
-	err := errors.Join(all(draining, stops(g.parts.Fronts)), all(draining, g.parts.Drains))
+	return errors.Join(g.closeFronts(draining), g.end(ctx, draining))
+}
+
+func (g *generation) closeFronts(ctx context.Context) error { return all(ctx, stops(g.parts.Fronts)) }
+
+// end lets the workers finish what they run, and ends them.
+func (g *generation) end(ctx, draining context.Context) error {
+	err := all(draining, g.parts.Drains)
 	// The workers' processes must end even when the drain used up its time.
 	ending, cancel := context.WithTimeout(ctx, stopReserve)
 	defer cancel()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -23,27 +24,36 @@ type Config struct {
 // DefaultConfig returns the defaults of the section "log", those of log/slog.
 func DefaultConfig() Config { return Config{Level: "info", Format: "text"} }
 
-// New returns a logger that writes lines to w in the background, and the Async
-// that does it, which the caller closes. An unknown level or format, which Decode
-// does not let through, counts as the default.
-func New(cfg Config, w io.Writer) (*slog.Logger, *Async) {
+const formatJSON = "json"
+
+// New returns a logger that writes lines to w in the background, the Live by which
+// its configuration changes, and the Async that writes, which the caller closes. An
+// unknown level or format, which Decode does not let through, counts as the default.
+func New(cfg Config, w io.Writer) (*slog.Logger, *Live, *Async) {
+	live := &Live{level: &slog.LevelVar{}, asJSON: &atomic.Bool{}}
+	live.Set(cfg)
 	async := newAsync(w, bufferSize, func(lost uint64) []byte {
 		var line bytes.Buffer
-		logger := slog.New(handler(Config{Level: "warn", Format: cfg.Format}, &line)) // said at every level
-		logger.Warn("log lines were dropped because the log could not be written fast enough", "lines", lost)
+		said := handler(&line, live.asJSON.Load(), slog.LevelWarn) // at every level
+		slog.New(said).Warn("log lines were dropped because the log could not be written fast enough", "lines", lost)
 		return line.Bytes()
 	})
-	return slog.New(handler(cfg, async)), async
+	live.text, live.json = handler(async, false, live.level), handler(async, true, live.level)
+	return slog.New(live), live, async
 }
 
-func handler(cfg Config, w io.Writer) slog.Handler {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		level = slog.LevelInfo
+func level(name string) slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
 	}
-	options := &slog.HandlerOptions{Level: level}
+	return l
+}
+
+func handler(w io.Writer, asJSON bool, least slog.Leveler) slog.Handler {
+	options := &slog.HandlerOptions{Level: least}
 	w = escaper{w}
-	if cfg.Format == "json" {
+	if asJSON {
 		// A duration keeps its unit; JSON would make it a bare number.
 		options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
 			if a.Value.Kind() == slog.KindDuration {

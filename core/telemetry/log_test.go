@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func logged(t *testing.T, cfg Config, log func(*slog.Logger)) string {
 	t.Helper()
 	var out bytes.Buffer
-	logger, async := New(cfg, &out)
+	logger, _, async := New(cfg, &out)
 	log(logger)
 	if err := async.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestHangingLogDropsNewest(t *testing.T) {
 func TestCloseObeysItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
-		logger, a := New(DefaultConfig(), g)
+		logger, _, a := New(DefaultConfig(), g)
 		logger.Info("hangs")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -261,7 +261,7 @@ func TestConcurrentLinesStayWhole(t *testing.T) {
 
 func TestDropNoticeIsALogLine(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
-		_, a := New(Config{"error", format}, io.Discard)
+		_, _, a := New(Config{"error", format}, io.Discard)
 		line := string(a.notice(7))
 		if strings.Count(line, "\n") != 1 || !strings.Contains(line, "dropped") || !strings.Contains(line, "7") {
 			t.Errorf("%s: %q", format, line)
@@ -273,7 +273,7 @@ func TestDropNoticeIsALogLine(t *testing.T) {
 }
 
 func BenchmarkLog(b *testing.B) {
-	logger, a := New(Config{"info", "text"}, io.Discard)
+	logger, _, a := New(Config{"info", "text"}, io.Discard)
 	for b.Loop() {
 		logger.Info("request", "method", "GET", "path", "/blog/hello.php", "status", 200)
 	}

@@ -1,9 +1,12 @@
 package fastcgi
 
 import (
+	"log/slog"
+
 	"go.uber.org/fx"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/front"
 	"github.com/mevdschee/tqserver/core/module"
 )
 
@@ -16,11 +19,31 @@ func Module() module.Descriptor {
 		Needs:   []string{"router", "backend"},
 		Options: fx.Module("fastcgi",
 			fx.Provide(Section.Decode, fx.Private),
-			fx.Provide(New, fx.Private),
+			fx.Provide(provide, fx.Private),
 			fx.Provide(
 				fx.Annotate(func(s *Server) api.Service { return s }, fx.ResultTags(`group:"fronts"`)),
 				fx.Annotate(func(s *Server) api.Check { return s.Check }, fx.ResultTags(`group:"checks"`)),
 			),
 		),
 	}
+}
+
+type params struct {
+	fx.In
+	Config   Config
+	Router   api.Router
+	Workers  api.Workers
+	Kept     *api.Kept
+	Requests *front.Requests
+	Listen   api.Listen
+	Claim    api.Claim
+	Failed   api.Failed
+	Log      *slog.Logger
+}
+
+func provide(p params) (*Server, error) {
+	return New(p.Config, p.Router, p.Workers, front.Deps{
+		Doors:    api.KeptValue(p.Kept, "fastcgi", func() *front.Doors { return &front.Doors{} }),
+		Requests: p.Requests, Listen: p.Listen, Claim: p.Claim, Failed: p.Failed, Log: p.Log,
+	})
 }

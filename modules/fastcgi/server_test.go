@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/front"
 	"github.com/mevdschee/tqserver/sdk/fastcgi"
 )
 
@@ -46,22 +47,31 @@ func answer(w http.ResponseWriter, r *http.Request, who string) {
 	fmt.Fprintf(w, "%s %s %s body=%s err=%v X=%s", who, r.Method, r.URL.Path, body, err != nil, f.Params.Get("HTTP_X_A"))
 }
 
+func deps(t *testing.T, listen api.Listen) front.Deps {
+	t.Helper()
+	return front.Deps{
+		Doors: &front.Doors{}, Requests: front.NewRequests(), Listen: listen,
+		Failed: func(err error) { t.Error(err) }, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
 // start serves on unix sockets below a temporary folder.
 func start(t *testing.T, cfg Config, workers api.Workers) {
 	t.Helper()
-	s, err := New(cfg, fakeRouter{}, workers, func(_, a string, _ api.SocketFile) (net.Listener, error) {
+	s, err := New(cfg, fakeRouter{}, workers, deps(t, func(_, a string, _ api.SocketFile) (net.Listener, error) {
 		network, path, ok := strings.Cut(a, ":")
 		if !ok {
 			return nil, fmt.Errorf("bad address %s", a)
 		}
 		return net.Listen(network, path)
-	}, nil, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	s.Switch()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -138,10 +148,10 @@ func TestReasonReachesTheWebServersLog(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.AllowedClients = []string{"example.org"}
-	if _, err := New(cfg, fakeRouter{}, nil, nil, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "allowed_clients") {
+	if _, err := New(cfg, fakeRouter{}, nil, deps(t, nil)); err == nil || !strings.Contains(err.Error(), "allowed_clients") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := New(DefaultConfig(), fakeRouter{}, api.Workers{{Name: "nobody", Listen: []string{"unix:x"}}}, nil, nil, nil, nil); err == nil {
+	if _, err := New(DefaultConfig(), fakeRouter{}, api.Workers{{Name: "nobody", Listen: []string{"unix:x"}}}, deps(t, nil)); err == nil {
 		t.Error("a worker the router does not know got a socket")
 	}
 }
@@ -151,14 +161,14 @@ func TestStartUndoesWhatHalfSucceeded(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Listen = []string{"unix:" + filepath.Join(dir, "a"), "nonsense"}
 	var opened net.Listener
-	s, err := New(cfg, fakeRouter{}, nil, func(_, a string, _ api.SocketFile) (net.Listener, error) {
+	s, err := New(cfg, fakeRouter{}, nil, deps(t, func(_, a string, _ api.SocketFile) (net.Listener, error) {
 		if a == "nonsense" {
 			return nil, errors.New("bad address")
 		}
 		l, err := net.Listen("unix", strings.TrimPrefix(a, "unix:"))
 		opened = l
 		return l, err
-	}, nil, slog.New(slog.DiscardHandler), nil)
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,8 +199,7 @@ func (*brokenListener) Addr() net.Addr { return &net.UnixAddr{} }
 
 func TestFailedAcceptIsLoggedAndTriedAgain(t *testing.T) {
 	var log strings.Builder
-	s := &Server{cfg: DefaultConfig(), log: slog.New(slog.NewTextHandler(&log, nil))}
-	_ = s.protocol(http.NotFoundHandler()).Serve(&brokenListener{})
+	_ = newServer(DefaultConfig(), nil, http.NotFoundHandler(), slog.New(slog.NewTextHandler(&log, nil))).Serve(&brokenListener{})
 	if !strings.Contains(log.String(), "too many open files") {
 		t.Errorf("log: %s", log.String())
 	}

@@ -70,7 +70,10 @@ func (l *listener) closeSilent() {
 
 func (l *listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	if err := l.Listener.Close(); !errors.Is(err, net.ErrClosed) { // its owner may be first
+		return err
+	}
+	return nil
 }
 
 type timedConn struct {

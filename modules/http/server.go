@@ -3,32 +3,53 @@ package http
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/front"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
-// Server is the HTTP front: one http.Server on every configured address.
-type Server struct {
-	cfg     Config
-	listen  api.Listen
-	claim   api.Claim
-	log     *slog.Logger
-	server  *http.Server
-	serving sync.WaitGroup
-	failed  api.Failed
+// Server is the HTTP front of one generation.
+type Server struct{ *front.Front }
+
+// New makes the front for next; nothing listens before Start.
+func New(cfg Config, next api.Router, d front.Deps) *Server {
+	d.Message = "serving HTTP"
+	shared := cfg // what a change of makes another server
+	shared.Listen = nil
+	entries := make([]front.Entry, 0, len(cfg.Listen))
+	for i, address := range cfg.Listen {
+		entries = append(entries, front.Entry{
+			Setting:  settings.Index("http.listen", i),
+			Address:  address,
+			File:     api.SocketFile{Mode: cfg.SocketMode.Mode(), Group: cfg.SocketGroup},
+			Handler:  next,
+			Settings: shared,
+			New:      func(next http.Handler) front.Server { return newServer(shared, next, d.Log) },
+		})
+	}
+	return &Server{front.New(entries, d)}
 }
 
-// New makes the front for next; nothing listens before Start. failed is called
-// when a listener breaks after Start.
-func New(cfg Config, next api.Router, listen api.Listen, claim api.Claim, log *slog.Logger, failed api.Failed) *Server {
-	s := &Server{cfg: cfg, listen: listen, claim: claim, log: log, failed: failed}
-	s.server = &http.Server{
+// server is an http.Server on one address.
+type server struct {
+	cfg      Config
+	log      *slog.Logger
+	http     *http.Server
+	retiring atomic.Bool
+
+	mu       sync.Mutex
+	listener *listener
+}
+
+func newServer(cfg Config, next http.Handler, log *slog.Logger) *server {
+	s := &server{cfg: cfg, log: log}
+	s.http = &http.Server{
 		Handler:           s.limits(next),
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
 		IdleTimeout:       cfg.IdleTimeout,
@@ -41,59 +62,55 @@ func New(cfg Config, next api.Router, listen api.Listen, claim api.Claim, log *s
 	return s
 }
 
-// Check claims every address.
-func (s *Server) Check(context.Context, bool) error {
-	errs := make([]error, 0, len(s.cfg.Listen))
-	for i, address := range s.cfg.Listen {
-		errs = append(errs, s.claim(setting(i), address))
+// Serve implements front.Server.
+func (s *server) Serve(l net.Listener) error {
+	limited := newListener(l, s.cfg.MaxConnections, s.cfg.WriteTimeout)
+	s.mu.Lock()
+	s.listener = limited
+	s.mu.Unlock()
+	s.http.RegisterOnShutdown(limited.closeSilent)
+	err := s.http.Serve(limited)
+	if errors.Is(err, http.ErrServerClosed) {
+		return net.ErrClosed
 	}
-	return errors.Join(errs...)
-}
-
-func setting(i int) string { return settings.Index("http.listen", i) }
-
-// Start binds every address and serves in the background.
-func (s *Server) Start(context.Context) error {
-	listeners := make([]net.Listener, 0, len(s.cfg.Listen))
-	for i, address := range s.cfg.Listen {
-		l, err := s.listen(setting(i), address, api.SocketFile{Mode: s.cfg.SocketMode.Mode(), Group: s.cfg.SocketGroup})
-		if err != nil {
-			for _, open := range listeners {
-				_ = open.Close()
-			}
-			return err
-		}
-		listeners = append(listeners, l)
-	}
-	for _, l := range listeners {
-		s.log.Info("serving HTTP", "address", l.Addr().String())
-		limited := newListener(l, s.cfg.MaxConnections, s.cfg.WriteTimeout)
-		s.server.RegisterOnShutdown(limited.closeSilent)
-		s.serving.Go(func() {
-			if err := s.server.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
-				s.failed(fmt.Errorf("http: serving %s: %w", l.Addr(), err))
-			}
-		})
-	}
-	return nil
-}
-
-// Stop takes no new requests and lets the running ones finish until ctx ends;
-// then their connections are cut.
-func (s *Server) Stop(ctx context.Context) error {
-	err := s.server.Shutdown(ctx)
-	if err != nil {
-		_ = s.server.Close()
-		err = fmt.Errorf("http: requests cut off, they did not finish in time: %w", err)
-	}
-	s.serving.Wait()
 	return err
 }
 
+// Retire implements front.Server: from now on every answer says Connection: close.
+// (http.Server.SetKeepAlivesEnabled would close idle connections at once, on
+// which a request may be on its way.)
+func (s *server) Retire() {
+	s.retiring.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener != nil {
+		_ = s.listener.Close() // which may wait for a place
+	}
+}
+
+// Conns implements front.Server.
+func (s *server) Conns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return 0
+	}
+	return len(s.listener.places)
+}
+
+// Shutdown implements front.Server.
+func (s *server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+
+// Close implements front.Server.
+func (s *server) Close() error { return s.http.Close() }
+
 // limits bounds the size of bodies and the wait for their next bytes.
-func (s *Server) limits(next http.Handler) http.Handler {
+func (s *server) limits(next http.Handler) http.Handler {
 	most := int64(s.cfg.MaxBodySize)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.retiring.Load() {
+			w.Header().Set("Connection", "close")
+		}
 		switch {
 		case r.Method == http.MethodTrace || r.Method == http.MethodConnect:
 			w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")

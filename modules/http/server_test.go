@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/front"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,6 +25,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeRouter struct{ http.Handler }
 
 func (f fakeRouter) ForWorker(string) (http.Handler, error) { return f, nil }
+
+func deps(t *testing.T, listen api.Listen) front.Deps {
+	t.Helper()
+	return front.Deps{
+		Doors: &front.Doors{}, Requests: front.NewRequests(), Listen: listen,
+		Failed: func(err error) { t.Error(err) }, Log: slog.New(slog.DiscardHandler),
+	}
+}
 
 // start serves handler on a free port and returns its address.
 func start(t *testing.T, cfg Config, handler http.HandlerFunc) string {
@@ -36,16 +45,17 @@ func startServer(t *testing.T, cfg Config, handler http.HandlerFunc) (string, *S
 	t.Helper()
 	var address string
 	cfg.Listen = []string{"127.0.0.1:0"}
-	s := New(cfg, fakeRouter{handler}, func(_, a string, _ api.SocketFile) (net.Listener, error) {
+	s := New(cfg, fakeRouter{handler}, deps(t, func(_, a string, _ api.SocketFile) (net.Listener, error) {
 		l, err := net.Listen("tcp", a)
 		if err == nil {
 			address = l.Addr().String()
 		}
 		return l, err
-	}, nil, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	}))
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	s.Switch()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -196,7 +206,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestStopWithoutStart(t *testing.T) {
-	s := New(DefaultConfig(), fakeRouter{http.NotFoundHandler()}, nil, nil, slog.New(slog.DiscardHandler), nil)
+	s := New(DefaultConfig(), fakeRouter{http.NotFoundHandler()}, deps(t, nil))
 	if err := s.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -212,14 +222,15 @@ func TestStopLetsARunningRequestFinish(t *testing.T) {
 		close(running)
 		<-release
 		_, _ = io.WriteString(w, "done")
-	})}, func(_, a string, _ api.SocketFile) (net.Listener, error) {
+	})}, deps(t, func(_, a string, _ api.SocketFile) (net.Listener, error) {
 		l, err := net.Listen("tcp", a)
 		address = l.Addr().String()
 		return l, err
-	}, nil, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	}))
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	server.Switch()
 	answered := make(chan string, 1)
 	go func() { answered <- say(t, address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n") }()
 	<-running

@@ -131,6 +131,7 @@ type serverState struct {
 
 	accepted, requests atomic.Uint64
 	active             atomic.Int64
+	retiring           atomic.Bool
 	errors             [numKinds]atomic.Uint64
 }
 
@@ -291,6 +292,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 }
+
+// Retire makes every connection end after its next answer, also one that the web
+// server would keep; an idle one waits for that until IdleTimeout, since closing
+// it could lose a request that is on its way. New connections are still served: the
+// caller closes the listener before.
+func (s *Server) Retire() { s.state.retiring.Store(true) }
 
 // Close closes the listeners and all connections. Contexts of running requests
 // end; Close does not wait for their handlers.

@@ -140,7 +140,10 @@ func (c *conn) finish(r *Request) {
 		s.buf = nil
 	}
 	aborted := r.out.aborted.Load()
-	if aborted || !r.KeepConn {
+	// One that carries other requests still takes new ones: to refuse them would
+	// lose them.
+	retired := c.active == 0 && c.srv.state.retiring.Load()
+	if aborted || !r.KeepConn || retired {
 		c.closing = true
 	}
 	c.broken = c.broken || aborted

@@ -1,0 +1,197 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// workerYAML is the app worker with a mark that its scripts see.
+func workerYAML(mark string) string {
+	return "path: /\ntype: php\ndocument_root: public\nphp:\n  env: {APP_ENV: " + mark + "}\n  pool: {max_workers: 4}\n"
+}
+
+const appYAML = "workers/app/config/worker.yaml"
+
+// hangup reloads by SIGHUP and waits for the line that says how it ended.
+func (s *server) hangup(t *testing.T) logLine {
+	t.Helper()
+	from := s.log.len()
+	s.signal(t, unix.SIGHUP)
+	var line logLine
+	poll(t, 20*time.Second, "a reload has ended", func() (ok bool) {
+		if line, ok = s.log.find(from, `"msg":"reloaded"`); !ok {
+			line, ok = s.log.find(from, "reload failed")
+		}
+		return ok
+	})
+	return line
+}
+
+// mark is what a script of worker app sees in its environment.
+func mark(t *testing.T, f front) string {
+	t.Helper()
+	return decode[seen](t, must(t, newClient(t), 200, "GET", f.url("/srv.php"), nil).body).Env["APP_ENV"]
+}
+
+// Requests that run during a reload end as they would have, on every front, and
+// what changed is there for the next one.
+func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	s := start(t, options{files: map[string]string{appYAML: workerYAML("m0")}})
+	fronts := s.fronts(t)
+	short := startLoad(t, 12, urls(fronts, "/sleep.php?ms=5")...)
+	long := startLoad(t, 4, urls(fronts, "/sleep.php?ms=300")...)
+	posts := startPosts(t, 8, urls(fronts, "/echo.php")...)
+	for i := range 12 {
+		config := baseConfig
+		switch i % 4 {
+		case 1: // both fronts get new settings, and so new servers
+			config = strings.Replace(config, "http:", fmt.Sprintf("http:\n  idle_timeout: %ds", 60+i), 1)
+			config = strings.Replace(config, "fastcgi:", fmt.Sprintf("fastcgi:\n  idle_timeout: %ds", 60+i), 1)
+		case 2: // the worker gets fresh processes
+			write(t, s.path(appYAML), workerYAML(fmt.Sprint("m", i)))
+		case 3: // addresses are added; taken out again by the next
+			config = strings.Replace(config, `"unix:f.sock"`, `"unix:f.sock", "unix:g.sock"`, 1)
+		}
+		write(t, s.path("config/tqserver.yaml"), config)
+		if line := s.hangup(t); line.msg != "reloaded" {
+			t.Fatalf("reload %d: %s", i, line.raw)
+		}
+		if got, want := mark(t, fronts[i%len(fronts)]), fmt.Sprint("m", i/4*4+2); i%4 == 2 && got != want {
+			t.Errorf("after reload %d a script sees %q, want %q", i, got, want)
+		}
+		if i%4 == 3 != exists(s.path("g.sock")) && !becomes(5*time.Second, func() bool { return i%4 == 3 == exists(s.path("g.sock")) }) {
+			t.Errorf("after reload %d: g.sock is there: %t", i, exists(s.path("g.sock")))
+		}
+		short.more(t, 20)
+	}
+	short.end(t)
+	long.end(t)
+	posts.end(t)
+	t.Logf("%d short, %d long, %d posted requests", short.served.Load(), long.served.Load(), posts.served.Load())
+}
+
+// A kept connection goes through a reload that does not concern its front, and is
+// told to end by one that does.
+func TestReloadKeepsConnections(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	s := start(t, options{files: map[string]string{appYAML: workerYAML("before")}})
+	c := dial(t, "tcp", s.http)
+	ask := func() (answer, error) { return exchange(c, "GET /srv.php HTTP/1.1\r\nHost: h\r\n\r\n") }
+	first, err := ask()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.path(appYAML), workerYAML("after"))
+	s.hangup(t)
+	second, err := ask()
+	if err != nil || second.Close {
+		t.Fatalf("the connection did not survive: %v, to be closed: %t", err, second.Close)
+	}
+	for want, a := range map[string]answer{"before": first, "after": second} {
+		if got := decode[seen](t, a.body).Env["APP_ENV"]; got != want {
+			t.Errorf("the script saw %q, want %q", got, want)
+		}
+	}
+	write(t, s.path("config/tqserver.yaml"), strings.Replace(baseConfig, "http:", "http:\n  idle_timeout: 61s", 1))
+	s.hangup(t)
+	third, err := ask()
+	if err != nil || third.StatusCode != 200 || !third.Close {
+		t.Fatalf("%v %v; wanted an answer that ends the connection", err, third.Response)
+	}
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes after the end", n)
+	}
+}
+
+// A request goes on in the processes it began in.
+func TestReloadLetsARunningRequestFinish(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	s := start(t, options{files: map[string]string{appYAML: workerYAML("before")}})
+	gate := unique(t)
+	wait := later(newClient(t), "http://"+s.http+"/gate.php?name="+gate)
+	old := s.atGate(t, gate)
+	write(t, s.path(appYAML), workerYAML("after"))
+	s.hangup(t)
+	if got := mark(t, front{address: s.http}); got != "after" {
+		t.Errorf("a script sees %q", got)
+	}
+	if !old.alive() {
+		t.Fatal("the process of a running request has ended")
+	}
+	s.open(t, gate)
+	if a, err := wait(); err != nil || a.body != "after" {
+		t.Errorf("%v %v", err, a.Response)
+	}
+	poll(t, 10*time.Second, "the old process has ended", func() bool { return !old.alive() })
+}
+
+func TestFailedReloadChangesNothing(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	s := start(t, options{files: map[string]string{appYAML: workerYAML("before")}})
+	s.allow("reload failed")
+	fronts := s.fronts(t)
+	l := startLoad(t, 8, urls(fronts, "/sleep.php?ms=5")...)
+	for name, test := range map[string]struct {
+		config string
+		words  []string
+	}{
+		"syntax":        {"http: [\n", []string{"config/tqserver.yaml:"}},
+		"several":       {strings.Replace(baseConfig, "static:", "static: {nonsense: 1}\nnowhere:", 1), []string{"static.nonsense", "nowhere"}},
+		"workers":       {strings.Replace(baseConfig, "workers: workers", "workers: none", 1), []string{"backend.workers", "none"}},
+		"address taken": {strings.Replace(baseConfig, `"unix:f.sock"`, `"unix:g.sock", "`+fronts[1].address+`"`, 1), []string{fronts[1].address, "fastcgi.listen[2]"}},
+		"fixed":         {baseConfig + "\n", []string{"server.runtime_folder", "cannot change"}},
+	} {
+		if name == "fixed" {
+			test.config = strings.Replace(baseConfig, "server:", "server:\n  runtime_folder: run2", 1)
+		}
+		write(t, s.path("config/tqserver.yaml"), test.config)
+		line := s.hangup(t)
+		if line.msg == "reloaded" || !line.has(test.words...) {
+			t.Errorf("%s: not all of %q in %s", name, test.words, line.raw)
+		}
+		if exists(s.path("g.sock")) {
+			t.Errorf("%s: what half succeeded was not undone", name)
+		}
+		if got := mark(t, fronts[0]); got != "before" {
+			t.Errorf("%s: a script sees %q", name, got)
+		}
+	}
+	l.end(t)
+}
+
+// startPosts is startLoad with bodies, whose answers must tell their size.
+func startPosts(t *testing.T, clients int, urls ...string) *load {
+	t.Helper()
+	l := &load{stop: make(chan struct{})}
+	c := newClient(t)
+	const size = 10_000
+	body := strings.Repeat("x", size)
+	for i := range clients {
+		l.clients.Go(func() {
+			for n := i; ; n++ {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				url := urls[n%len(urls)]
+				a, err := do(c, "POST", url, strings.NewReader(body))
+				if err != nil || a.StatusCode != 200 || !strings.Contains(a.body, fmt.Sprintf(`"size":%d,`, size)) {
+					l.failed.Add(1)
+					l.first.CompareAndSwap(nil, fmt.Sprintf("POST %s: %v %v %.100q", url, err, a.Response, a.body))
+				}
+				l.served.Add(1)
+			}
+		})
+	}
+	return l
+}

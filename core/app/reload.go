@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mevdschee/tqserver/core/api"
+)
+
+// outcome of a reload.
+type outcome struct {
+	changes []api.Change
+	// problems of parts that go on in an older version.
+	problems error
+}
+
+// reload builds a generation from the configuration of now beside the one that
+// serves, and lets it take over. When anything of it fails, what half succeeded
+// is undone and the one of before serves on. A dry one ends before the start. One
+// reload waits for another.
+func (p *process) reload(ctx context.Context, dry bool) (outcome, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(p.stopping, func() { cancel(errStopping) })() //nolint:contextcheck // the end of another one
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return outcome{}, fmt.Errorf("another reload is under way: %w", context.Cause(ctx))
+	}
+	defer func() { <-p.turn }()
+	began := time.Now()
+	out, err := p.replace(ctx, dry)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = errors.Join(cause, err)
+	}
+	switch {
+	case dry:
+	case err != nil:
+		p.log.Error("reload failed, the configuration of before serves on", "error", err)
+	default:
+		if out.problems != nil {
+			p.log.Error("reloaded, but for workers that go on as they were", "error", out.problems)
+		}
+		p.log.Info("reloaded", "generation", p.current.Load().number, "took", time.Since(began))
+	}
+	return out, err
+}
+
+// replace is reload, when it is its turn.
+func (p *process) replace(ctx context.Context, dry bool) (out outcome, err error) {
+	c, err := settle(p.build, p.flags)
+	if err != nil {
+		return out, err
+	}
+	if err := c.server.fixed(c.tree, p.fixed); err != nil {
+		return out, err
+	}
+	before := p.current.Load()
+	next, err := newGeneration(before.number+1, c, p.shared)
+	if err != nil {
+		return out, err
+	}
+	for _, s := range next.parts.services() {
+		if planner, ok := s.(api.Planner); ok {
+			out.changes = append(out.changes, planner.Plan()...)
+		}
+	}
+	if dry {
+		ctx, cancel := context.WithTimeout(ctx, c.server.StartTimeout)
+		defer cancel()
+		return out, next.check(ctx, true)
+	}
+	select {
+	case p.retiring.room <- struct{}{}:
+	case <-ctx.Done():
+		return out, fmt.Errorf("%d older generations still finish their requests, for server.drain_timeout (%v) at most: %w",
+			maxRetiring, before.config.DrainTimeout, context.Cause(ctx))
+	}
+	if err := next.start(ctx); err != nil {
+		<-p.retiring.room
+		return out, err
+	}
+	// From here on nothing can fail.
+	p.live.Set(c.log)
+	next.serve()
+	p.current.Store(next)
+	p.retire(before)
+	for _, report := range next.parts.Reports {
+		out.problems = errors.Join(out.problems, report())
+	}
+	return out, nil
+}

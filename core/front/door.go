@@ -1,0 +1,119 @@
+package front
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/mevdschee/tqserver/core/api"
+)
+
+// Server serves the connections of one door.
+type Server interface {
+	// Serve accepts from l until l is closed.
+	Serve(l net.Listener) error
+	// Retire ends Serve, whose listener is closed, and makes every connection end
+	// after its next answer. None is closed that a request may be on its way on.
+	Retire()
+	// Conns is how many connections are open.
+	Conns() int
+	// Shutdown closes the connections without a request, and the others after
+	// their answer; it returns when none is left, or with ctx's error.
+	Shutdown(ctx context.Context) error
+	// Close closes all connections.
+	Close() error
+}
+
+// Entry is a door as a configuration wants it.
+type Entry struct {
+	// Setting names it in messages: "http.listen[0]".
+	Setting string
+	Address string
+	File    api.SocketFile
+	// Route says what the door leads to; doors of one route lead to the same. A
+	// door that is carried over may get another one.
+	Route   string
+	Handler http.Handler
+	// Settings are those of the server. A door is carried over while they are the
+	// same (reflect.DeepEqual).
+	Settings any
+	// New makes the server, which leads to the handler given.
+	New func(http.Handler) Server
+}
+
+func (e *Entry) same(o *Entry) bool {
+	return e.File == o.File && reflect.DeepEqual(e.Settings, o.Settings)
+}
+
+// retirePoll is how often the end of a retiring door's connections is looked for.
+const retirePoll = 20 * time.Millisecond
+
+// door is an address with its server.
+type door struct {
+	entry    Entry
+	n        int // of the doors with one address, as ":0"
+	listener net.Listener
+	server   Server
+	handler  handler
+	failed   api.Failed
+	served   chan struct{} // closed when Serve has returned
+
+	// Guarded by Doors.mu.
+	owner    *Front // the newest generation that took it
+	route    string // of the owner's entry
+	retiring bool   // a newer generation did not take it
+}
+
+func newDoor(e Entry, n int, l net.Listener, failed api.Failed) *door {
+	d := &door{entry: e, n: n, listener: l, failed: failed, served: make(chan struct{})}
+	d.server = e.New(&d.handler)
+	return d
+}
+
+// serve accepts until the listener is closed.
+func (d *door) serve() {
+	defer close(d.served)
+	if err := d.server.Serve(d.listener); !errors.Is(err, net.ErrClosed) {
+		d.failed(fmt.Errorf("%s: serving %s: %w", d.entry.Setting, d.listener.Addr(), err))
+	}
+}
+
+// retire lets the connections end by themselves until ctx ends.
+func (d *door) retire(ctx context.Context) error {
+	_ = d.listener.Close()
+	d.server.Retire()
+	<-d.served
+	tick := time.NewTicker(retirePoll)
+	defer tick.Stop()
+	for d.server.Conns() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return d.cut(ctx)
+		}
+	}
+	return d.stop(ctx)
+}
+
+// cut closes what has outstayed its time; idle connections are no loss.
+func (d *door) cut(ctx context.Context) error {
+	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), retirePoll)
+	defer cancel()
+	return d.stop(short)
+}
+
+// stop takes no new requests and lets the running ones end until ctx does.
+func (d *door) stop(ctx context.Context) error {
+	_ = d.listener.Close()
+	err := d.server.Shutdown(ctx)
+	if err != nil {
+		_ = d.server.Close()
+		err = fmt.Errorf("%s %s: requests cut off, they did not finish in time: %w", d.entry.Setting, d.entry.Address, err)
+	}
+	<-d.served
+	return err
+}
