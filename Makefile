@@ -61,8 +61,11 @@ fuzz:
 bench:
 	go test -run '^$$' -bench . -benchmem -count 6 ./sdk/fastcgi ./modules/backend ./core/docroot
 
+# The reference pages and schemas; then, where protoc is, the wire's code.
 generate:
-	go generate ./...
+	go generate ./cmd/tqserver
+	@if command -v protoc >/dev/null; then go generate ./sdk/control; \
+	else echo "no protoc: sdk/control was left as it is"; fi
 
 clean:
 	rm -rf $(BIN) run workers/*/bin

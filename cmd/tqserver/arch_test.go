@@ -40,7 +40,7 @@ var fenced = []string{fxLib, koanf, goplugin, hclog, grpc, protobuf, cobra, yaml
 
 var rules = []rule{
 	{"cmd/tqserver/e2e/...", nil, nil, "end to end: only what a user sees"},
-	{"cmd/tqserver/*_test.go", []string{"..."}, []string{fxLib}, "tests of the whole"},
+	{"cmd/tqserver/*_test.go", []string{"..."}, []string{fxLib, yaml}, "tests of the whole"},
 	{"cmd/tqserver/main.go", []string{"core/app", "modules/standard", "plugins/..."}, nil, "a list and one call"},
 	{"core/app/*", []string{"core/...", "sdk/..."}, []string{fxLib, cobra}, "arrows never turn back"},
 	{"core/module/*", []string{"core/conf", "core/api", "sdk/..."}, []string{fxLib}, "what a module is"},

@@ -10,9 +10,13 @@ import (
 	"github.com/mevdschee/tqserver/plugins/php"
 )
 
-func main() {
-	os.Exit(app.Main(app.Build{
+//go:generate go run . config reference ../..
+
+func main() { os.Exit(app.Main(build())) }
+
+func build() app.Build {
+	return app.Build{
 		Modules: standard.Modules(),
 		Plugins: []app.Plugin{{Name: "php", New: php.New}},
-	}))
+	}
 }

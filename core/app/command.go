@@ -39,7 +39,7 @@ supervised process: a php-cgi pool, a native Go handler, or a plugin.`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(b), checkCommand(b), modulesCommand(b), versionCommand(b), pluginCommand(b), guardianCommand())
+	root.AddCommand(serveCommand(b), checkCommand(b), modulesCommand(b), versionCommand(b), pluginCommand(b), configCommand(b), guardianCommand())
 	return root
 }
 

@@ -74,10 +74,16 @@ func Schema(specs ...Spec) (json.RawMessage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("section %s: %w", spec.Key(), err)
 		}
-		sections[spec.Key()] = map[string]any{"anyOf": []any{schema, map[string]any{"type": "null"}}}
+		tree, err := schemaTree(schema, nil)
+		if err != nil {
+			return nil, fmt.Errorf("section %s: %w", spec.Key(), err)
+		}
+		delete(tree, "$schema")
+		sections[spec.Key()] = orNull(tree)
 	}
 	return json.MarshalIndent(map[string]any{
 		"$schema":              "https://json-schema.org/draft/2020-12/schema",
+		"title":                "tqserver.yaml of TQServer",
 		"type":                 "object",
 		"additionalProperties": false,
 		"properties":           sections,

@@ -19,6 +19,8 @@ type Descriptor struct {
 	Summary string
 	// Section holds the module's settings, and turns it on.
 	Section conf.Spec
+	// Worker describes worker.yaml; of one module at most.
+	Worker *conf.WorkerSpec
 	// Needs are the IDs of modules this one cannot work without.
 	Needs []string
 	// Options wire the module; normally one fx.Module of the same name.

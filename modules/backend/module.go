@@ -15,6 +15,7 @@ func Module() module.Descriptor {
 		ID:      "backend",
 		Summary: "Runs the workers: their plugins, and a pool of connections to each.",
 		Section: Section,
+		Worker:  Worker(),
 		Options: fx.Module("backend",
 			fx.Provide(Section.Decode, fx.Private),
 			fx.Provide(provide, fx.Private),

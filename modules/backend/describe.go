@@ -1,0 +1,25 @@
+package backend
+
+import "github.com/mevdschee/tqserver/core/conf"
+
+// phpSection is what this module reads of the section "php"; the rest is the plugin's.
+type phpSection struct {
+	Pool poolSettings `conf:"pool" doc:"How requests meet the worker's processes."`
+}
+
+// goSection is what this module reads of the section "go"; the rest is the worker's own.
+type goSection struct {
+	Binary string       `conf:"binary" doc:"The worker's executable, relative to its folder." source:"none: it has to be given"`
+	Pool   poolSettings `conf:"pool" doc:"How requests meet the worker's process."`
+}
+
+// Worker describes worker.yaml, but for the settings of the plugins.
+func Worker() *conf.WorkerSpec {
+	return &conf.WorkerSpec{
+		Defaults: defaultWorker(), Required: []string{"path", "type"},
+		Types: []conf.WorkerType{
+			{Name: "php", Defaults: phpSection{Pool: defaultPool()}},
+			{Name: "go", Defaults: goSection{Pool: defaultPool()}},
+		},
+	}
+}
