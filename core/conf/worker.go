@@ -3,6 +3,7 @@ package conf
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
@@ -68,9 +69,7 @@ func (w WorkerSpec) Schema() (json.RawMessage, error) {
 			if err != nil {
 				return nil, fmt.Errorf("type %s: the plugin's schema: %w", t.Name, err)
 			}
-			for key, member := range members(plugin) {
-				members(section)[key] = member
-			}
+			maps.Copy(members(section), members(plugin))
 		}
 		properties[t.Name] = orNull(section)
 		names = append(names, t.Name)
