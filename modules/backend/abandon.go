@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"time"
 
@@ -24,11 +25,12 @@ const abandonMost = 10 * time.Minute
 func (p *pool) abandon(c *poolConn, patience time.Duration) {
 	c.flush()
 	p.mu.Lock()
+	facts := c.call.facts() // the call is over soon
 	p.vacate(c)
 	p.held++
 	p.mu.Unlock()
 	go func() { // ends with the script, at the latest after patience and abandonMost
-		p.await(c, patience)
+		p.await(c, patience, facts)
 		_ = c.Close()
 		p.mu.Lock()
 		p.held--
@@ -39,7 +41,7 @@ func (p *pool) abandon(c *poolConn, patience time.Duration) {
 }
 
 // await returns when the process has let go of the connection.
-func (p *pool) await(c *poolConn, patience time.Duration) {
+func (p *pool) await(c *poolConn, patience time.Duration, facts []slog.Attr) {
 	u, ok := c.NetConn().(*net.UnixConn)
 	if !ok {
 		return
@@ -63,8 +65,8 @@ func (p *pool) await(c *poolConn, patience time.Duration) {
 		p.mu.Lock()
 		p.stats.retired[retireGone]++
 		p.mu.Unlock()
-		p.log.Warn("a script went on for longer than pool.abort_timeout after its client had left; its process was ended",
-			"pid", process.PID, "after", patience, "stack", process.Stack)
+		p.log.LogAttrs(killing, slog.LevelWarn, "a script went on for longer than pool.abort_timeout after its client had left; its process was ended",
+			append(facts, processFacts(process)...)...)
 		_ = waitLetGo(killing, u)
 	}
 }
