@@ -56,7 +56,7 @@ func (p *plugin) runOnce() error {
 
 // begin does Check and Run.
 func (p *plugin) begin(inst *instance) (<-chan report, error) {
-	problems, err := inst.check(p.life)
+	problems, err := inst.check(p.life, p.spec)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
-	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/process"
 )
 
@@ -39,10 +38,11 @@ type Options struct {
 
 // Host implements api.Plugins.
 type Host struct {
-	log    *slog.Logger
-	folder *folder
-	guard  *guard
-	timing timing
+	log      *slog.Logger
+	folder   *folder
+	guard    *guard
+	timing   timing
+	checkers checkers
 
 	// Lock order: a plugin's mu before an instance's before this one.
 	mu      sync.Mutex
@@ -97,19 +97,6 @@ func New(o Options) (*Host, error) {
 // Folder is the host's private folder (0711), removed by Close. Paths of
 // sockets in it have to stay short.
 func (h *Host) Folder() string { return h.folder.path }
-
-// Check implements api.Plugins.
-func (h *Host) Check(ctx context.Context, spec api.PluginSpec) ([]sdk.Problem, error) {
-	inst, err := h.launch(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	problems, err := inst.check(ctx)
-	// Nothing was started that needs time to end.
-	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.timing.end)
-	defer cancel()
-	return problems, errors.Join(err, inst.end(short))
-}
 
 // Start implements api.Plugins. The first start is not tried again: what ends
 // the plugin before its first Ready is the error.
@@ -208,6 +195,7 @@ func (h *Host) Reap() {
 
 // Close reaps, ends the guardian and removes the folder. It may be called twice.
 func (h *Host) Close() error {
+	h.checkers.close(h)
 	h.Reap()
 	if h.guard != nil {
 		h.guard.close()

@@ -193,10 +193,10 @@ func (i *instance) worker() *control.Worker { return workerToWire(i.spec, i.fold
 
 // check asks for the problems of the settings. A plugin that does not offer it
 // has none.
-func (i *instance) check(ctx context.Context) ([]sdk.Problem, error) {
+func (i *instance) check(ctx context.Context, spec api.PluginSpec) ([]sdk.Problem, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.host.timing.call)
 	defer cancel()
-	r, err := i.rpc.Check(ctx, &control.CheckRequest{Worker: i.worker()})
+	r, err := i.rpc.Check(ctx, &control.CheckRequest{Worker: workerToWire(spec, i.folder)})
 	if status.Code(err) == codes.Unimplemented {
 		return i.unread, nil
 	}
