@@ -21,8 +21,8 @@ const probeTimeout = 10 * time.Second
 // errNoBinary says what to do about it.
 var errNoBinary = errors.New("no php-cgi found on PATH: install it (Debian and Ubuntu: apt-get install php-cgi; Fedora: dnf install php-cli; Alpine: apk add php-cgi) or set binary")
 
-// binary is a php-cgi that was asked what it is.
-type binary struct {
+// interpreter is a php-cgi that was asked what it is.
+type interpreter struct {
 	path    string
 	version string // "8.2.36"
 }
@@ -30,15 +30,15 @@ type binary struct {
 // findBinary returns the php-cgi to run: name, looked up from folder when it
 // is relative with a slash and on PATH when it has none; the newest on PATH
 // when name is empty.
-func findBinary(ctx context.Context, name, folder string) (binary, error) {
+func findBinary(ctx context.Context, name, folder string) (interpreter, error) {
 	if name != "" {
 		path, err := locate(name, folder)
 		if err != nil {
-			return binary{}, fmt.Errorf("%w; install it (apt-get install php-cgi) or name another", err)
+			return interpreter{}, fmt.Errorf("%w; install it (apt-get install php-cgi) or name another", err)
 		}
 		return askVersion(ctx, path)
 	}
-	var best binary
+	var best interpreter
 	var errs []error
 	for _, path := range candidates(searchPath()) {
 		b, err := askVersion(ctx, path)
@@ -53,7 +53,7 @@ func findBinary(ctx context.Context, name, folder string) (binary, error) {
 	if best.path != "" {
 		return best, nil
 	}
-	return binary{}, errors.Join(append(errs, errNoBinary)...)
+	return interpreter{}, errors.Join(append(errs, errNoBinary)...)
 }
 
 // searchPath is PATH, or what it is as a rule: a service may have none.
@@ -104,19 +104,19 @@ func candidates(dirs []string) []string {
 }
 
 // askVersion runs path -v.
-func askVersion(ctx context.Context, path string) (binary, error) {
+func askVersion(ctx context.Context, path string) (interpreter, error) {
 	out, _, err := ask(ctx, path, "", "-v")
 	first, _, _ := strings.Cut(out, "\n")
 	m := regexp.MustCompile(`^PHP ([0-9]+(?:\.[0-9]+)*)\S* \(([^)]*)\)`).FindStringSubmatch(first)
 	switch {
 	case err != nil:
-		return binary{}, fmt.Errorf("%s -v: %w", path, err)
+		return interpreter{}, fmt.Errorf("%s -v: %w", path, err)
 	case m == nil:
-		return binary{}, fmt.Errorf("%s is not PHP: %q was its answer to -v", path, cut(first, 100))
+		return interpreter{}, fmt.Errorf("%s is not PHP: %q was its answer to -v", path, cut(first, 100))
 	case m[2] != "cgi-fcgi":
-		return binary{}, fmt.Errorf("%s is PHP for %s, not php-cgi (cgi-fcgi): apt-get install php-cgi", path, m[2])
+		return interpreter{}, fmt.Errorf("%s is PHP for %s, not php-cgi (cgi-fcgi): apt-get install php-cgi", path, m[2])
 	}
-	return binary{path: path, version: m[1]}, nil
+	return interpreter{path: path, version: m[1]}, nil
 }
 
 // probe is what a php-cgi says of itself with a configuration.

@@ -106,7 +106,7 @@ func start(t *testing.T, w sdk.Worker) *host {
 	t.Helper()
 	needPHP(t)
 	log := &logBook{}
-	h := &host{t: t, worker: w, log: log, err: make(chan error, 1), plugin: New(slog.New(slog.NewJSONHandler(log, nil)))}
+	h := &host{t: t, worker: w, log: log, err: make(chan error, 1), plugin: New(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))}
 	go func() {
 		h.err <- h.plugin.Run(t.Context(), w, func(s sdk.State) {
 			h.mu.Lock()

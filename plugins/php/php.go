@@ -14,9 +14,10 @@ import (
 // Version of the plugin, as Describe tells it.
 const Version = "1"
 
-// plugin implements sdk.Plugin.
+// plugin implements sdk.Plugin, sdk.Retirer and sdk.Inspector.
 type plugin struct {
-	log *slog.Logger
+	log   *slog.Logger
+	trees forest
 
 	mu       sync.Mutex
 	released []string      // endpoint IDs not dealt with yet

@@ -56,7 +56,7 @@ func TestOneChildIsForkedToo(t *testing.T) {
 	if pid == h.endpoint().ProcessGroups[0] {
 		t.Error("the parent serves")
 	}
-	if n := len(h.processes()); n != 2 {
+	if n := len(h.processes()); n != 3 {
 		t.Errorf("%d processes", n)
 	}
 }
@@ -72,7 +72,7 @@ func TestEnvironmentIsWhatWasConfigured(t *testing.T) {
 	// The last two are php-cgi's own, and it does not hide them.
 	want := map[string]string{
 		"APP_ENV": "production", "EMPTY": "", "ODD": `a=b 'c" $d`,
-		"PHP_FCGI_CHILDREN": "4", "PHP_FCGI_MAX_REQUESTS": "0",
+		"PHP_FCGI_CHILDREN": "5", "PHP_FCGI_MAX_REQUESTS": "0",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -245,7 +245,7 @@ func TestKilledParentIsReplacedAtOnce(t *testing.T) {
 	_ = c.Close()
 	begun = time.Now()
 	h.plugin.Release([]string{"unknown", old.ID})
-	h.eventually("the old children to go", func() bool { return len(h.processes()) == 5 })
+	h.eventually("the old children to go", func() bool { return len(h.processes()) == 6 })
 	if took := time.Since(begun); took > releaseGrace/2 {
 		t.Errorf("the old children went after %s: they were killed", took)
 	}
@@ -286,14 +286,14 @@ func TestKilledChildIsToldAndReplaced(t *testing.T) {
 	if r["pid"] != float64(pid) || r["worker"] != "test" || r["level"] != "WARN" {
 		t.Errorf("record %v", r)
 	}
-	h.eventually("another child", func() bool { return len(h.processes()) == 5 })
+	h.eventually("another child", func() bool { return len(h.processes()) == 6 })
 }
 
 func TestCrashingChildrenAreStopped(t *testing.T) {
 	h := start(t, newWorker(t, ``))
 	first := h.endpoint()
 	h.eventually("the tree to be restarted", func() bool {
-		for _, pid := range childrenOf(first.ProcessGroups[0]) {
+		for pid := range childrenOf(first.ProcessGroups[0]) {
 			_ = syscall.Kill(pid, syscall.SIGSEGV)
 		}
 		return h.endpoint().ID != first.ID
@@ -304,7 +304,7 @@ func TestCrashingChildrenAreStopped(t *testing.T) {
 	if r := h.last(sdk.Degraded); r.Reason == "" {
 		t.Error("not reported")
 	}
-	h.eventually("the first tree to go", func() bool { return len(h.processes()) == 5 })
+	h.eventually("the first tree to go", func() bool { return len(h.processes()) == 6 })
 }
 
 func TestStopLetsRequestsFinish(t *testing.T) {

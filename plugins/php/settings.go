@@ -25,7 +25,7 @@ type Settings struct {
 
 // prepared is what Check makes of a worker and Run works with.
 type prepared struct {
-	binary   binary
+	binary   interpreter
 	baseIni  string   // the php.ini to copy, or empty
 	roots    []string // the first part of the document root's path, as configured and real
 	settings map[string]string

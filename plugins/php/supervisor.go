@@ -119,6 +119,7 @@ func (s *supervisor) start(ctx context.Context) error {
 		return err
 	}
 	s.current = t
+	s.p.trees.add(t)
 	if s.number == 1 {
 		s.tell(sdk.Starting, "")
 	} else {
@@ -128,7 +129,7 @@ func (s *supervisor) start(ctx context.Context) error {
 		s.end(ctx, s.retire(), 0) // what never served has nothing to finish
 		return err
 	}
-	s.log.Info("php-cgi is ready", "pid", t.proc.PID(), "children", t.size, "after", time.Since(t.started).Round(time.Millisecond))
+	s.log.Info("php-cgi is ready", "pid", t.proc.PID(), "children", t.serving+spare, "after", time.Since(t.started).Round(time.Millisecond))
 	s.tell(sdk.Ready, "", t.endpoint())
 	return nil
 }
@@ -212,6 +213,7 @@ func (s *supervisor) end(ctx context.Context, t *tree, grace time.Duration) {
 }
 
 func (s *supervisor) forget(name string) {
+	s.p.trees.remove(name)
 	delete(s.retired, name)
 	delete(s.ending, name)
 }

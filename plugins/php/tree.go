@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mevdschee/tqserver/sdk"
@@ -29,7 +31,7 @@ const (
 type tree struct {
 	name     string // "php-1": the endpoint's ID
 	socket   string
-	size     int
+	serving  int // children that the pool may use at once
 	started  time.Time
 	proc     *process.Process
 	group    process.Group
@@ -44,12 +46,16 @@ type command struct {
 	args []string
 	env  []string
 	dir  string // the current folder
-	size int    // children
+	size int    // requests at once
 }
+
+// spare is how many children there are beyond those: a child that is retired
+// has its successor waiting in accept already.
+const spare = 1
 
 // startTree starts php-cgi on a new socket in folder. It outlives ctx.
 func startTree(ctx context.Context, log *slog.Logger, c command, folder, name string) (*tree, error) {
-	t := &tree{name: name, socket: filepath.Join(folder, name+".sock"), size: c.size, started: time.Now(), out: &output{log: log}}
+	t := &tree{name: name, socket: filepath.Join(folder, name+".sock"), serving: c.size, started: time.Now(), out: &output{log: log}}
 	socket, err := listen(t.socket)
 	if err != nil {
 		return nil, err
@@ -65,7 +71,7 @@ func startTree(ctx context.Context, log *slog.Logger, c command, folder, name st
 	t.proc, err = process.Start(process.Spec{
 		Path: c.path, Args: c.args, Dir: c.dir, Env: append([]string{
 			// One child too: without children a retired one has no successor.
-			"PHP_FCGI_CHILDREN=" + strconv.Itoa(c.size),
+			"PHP_FCGI_CHILDREN=" + strconv.Itoa(c.size+spare),
 			"PHP_FCGI_MAX_REQUESTS=0",
 		}, c.env...),
 		Stdin: socket, Stdout: w, Stderr: w,
@@ -77,7 +83,7 @@ func startTree(ctx context.Context, log *slog.Logger, c command, folder, name st
 		return nil, err
 	}
 	t.group = t.proc.Group()
-	t.children = watchChildren(ctx, log, t.proc.PID(), t.proc.Done(), c.size)
+	t.children = watchChildren(log, t.group, t.proc.Done(), c.size+spare)
 	return t, nil
 }
 
@@ -139,7 +145,27 @@ func (t *tree) ask(ctx context.Context) error {
 
 // endpoint is what the pool is lent.
 func (t *tree) endpoint() sdk.Endpoint {
-	return sdk.Endpoint{ID: t.name, Network: "unix", Address: t.socket, MaxConcurrent: t.size, ProcessGroups: []int{t.group.ID}}
+	return sdk.Endpoint{ID: t.name, Network: "unix", Address: t.socket, MaxConcurrent: t.serving, ProcessGroups: []int{t.group.ID}}
+}
+
+// remind sends the youngest children another SIGTERM: one that was just forked
+// when the first came still had its parent's handler, which swallows it
+// (sapi/cgi/cgi_main.c, fastcgi_cleanup), and would wait for requests until it
+// is killed. Not to all: a script's sleep() ends by it.
+func (t *tree) remind(ctx context.Context) {
+	const after, youngest = 100 * time.Millisecond, time.Second
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+	}
+	for _, pid := range t.group.Members() {
+		if s, err := process.ReadStat(pid); err == nil && pid != t.group.ID && s.Group == t.group.ID && time.Since(s.StartTime()) < after+youngest {
+			_ = syscall.Kill(pid, syscall.SIGTERM)
+		}
+	}
 }
 
 // end ends the group: it may finish what runs until ctx ends, then it is
@@ -147,7 +173,12 @@ func (t *tree) endpoint() sdk.Endpoint {
 // error says what did not go in order.
 func (t *tree) end(ctx context.Context) error {
 	t.children.stop() // from here on their end is no news
+	ending, over := context.WithCancel(context.WithoutCancel(ctx))
+	var again sync.WaitGroup
+	again.Go(func() { t.remind(ending) })
 	err := t.group.End(ctx)
+	over()
+	again.Wait()
 	timer := time.NewTimer(reapTimeout)
 	defer timer.Stop()
 	select {

@@ -24,8 +24,8 @@ type Group struct {
 // FindGroup describes the group with this number as it is now.
 func FindGroup(pgid int) Group {
 	g := Group{ID: pgid}
-	if s, err := readStat(pgid); err == nil && s.group == pgid {
-		g.Start, g.child = s.start, s.parent == os.Getpid()
+	if s, err := ReadStat(pgid); err == nil && s.Group == pgid {
+		g.Start, g.child = s.Start, s.Parent == os.Getpid()
 	}
 	return g
 }
@@ -34,8 +34,8 @@ func FindGroup(pgid int) Group {
 // kernel gives a number away only when no process and no group has it, so a
 // group that has lost its leader keeps it.
 func (g Group) stranger() bool {
-	s, err := readStat(g.ID)
-	return err == nil && s.start != g.Start
+	s, err := ReadStat(g.ID)
+	return err == nil && s.Start != g.Start
 }
 
 // Signal sends sig to every member. A group that is gone is no error.
@@ -60,7 +60,7 @@ func (g Group) Members() []int {
 	}
 	var pids []int
 	for _, pid := range allPIDs() {
-		if s, err := readStat(pid); err == nil && s.group == g.ID && !s.ended() {
+		if s, err := ReadStat(pid); err == nil && s.Group == g.ID && !s.Ended() {
 			pids = append(pids, pid)
 		}
 	}
@@ -124,7 +124,7 @@ func (g Group) reap() {
 		if pid == g.ID && g.child {
 			continue
 		}
-		if s, err := readStat(pid); err == nil && s.group == g.ID && s.ended() {
+		if s, err := ReadStat(pid); err == nil && s.Group == g.ID && s.Ended() {
 			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // ECHILD: not ours
 		}
 	}

@@ -204,7 +204,7 @@ func TestStrangersAreSpared(t *testing.T) {
 func TestParseStat(t *testing.T) {
 	const good = "12 (a) b) c)) S 7 9 9 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n"
 	s, err := parseStat([]byte(good))
-	if err != nil || s != (stat{state: 'S', parent: 7, group: 9, start: 4711}) {
+	if err != nil || s != (Stat{State: 'S', Parent: 7, Group: 9, Start: 4711}) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	for _, bad := range []string{"", "12", "12 (a", "12 (a) S 1 2", strings.Replace(good, "4711", "x", 1), strings.Replace(good, " 9 9", " y 9", 1), strings.Replace(good, " S ", " SS ", 1)} {

@@ -5,45 +5,65 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var errStat = errors.New("malformed /proc/PID/stat")
 
-// stat is what we need of /proc/PID/stat (proc_pid_stat(5)).
-type stat struct {
-	state  byte
-	parent int
-	group  int
-	start  uint64
+// Stat is a part of /proc/PID/stat (proc_pid_stat(5)).
+type Stat struct {
+	// State is a letter: 'R', 'S', 'Z'.
+	State byte
+	// Parent and Group are the numbers of the parent and of the process group.
+	Parent, Group int
+	// Start is when the process started, in clock ticks since boot; it tells two
+	// processes apart that had the same number.
+	Start uint64
 }
 
-func (s stat) ended() bool { return s.state == 'Z' || s.state == 'X' }
+// Ended reports whether the process is dead and only waits to be collected.
+func (s Stat) Ended() bool { return s.State == 'Z' || s.State == 'X' }
 
-func readStat(pid int) (stat, error) {
+// ticks is USER_HZ, 100 on every architecture that Go runs on.
+const ticks = 100
+
+// StartTime is Start on the clock; zero when that cannot be told.
+func (s Stat) StartTime() time.Time {
+	var boot unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil {
+		return time.Time{}
+	}
+	return time.Now().Add(time.Duration(s.Start)*(time.Second/ticks) - time.Duration(boot.Nano()))
+}
+
+// ReadStat reads it; the error is os.ErrNotExist for a process that is gone.
+func ReadStat(pid int) (Stat, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return stat{}, err
+		return Stat{}, err
 	}
 	return parseStat(b)
 }
 
 // parseStat starts behind the last ')': the name before it may hold anything.
-func parseStat(b []byte) (stat, error) {
+func parseStat(b []byte) (Stat, error) {
 	end := bytes.LastIndexByte(b, ')')
 	if end < 0 {
-		return stat{}, errStat
+		return Stat{}, errStat
 	}
 	f := bytes.Fields(b[end+1:])
 	if len(f) < 20 || len(f[0]) != 1 {
-		return stat{}, errStat
+		return Stat{}, errStat
 	}
 	parent, err1 := strconv.Atoi(string(f[1]))
 	group, err2 := strconv.Atoi(string(f[2]))
 	start, err3 := strconv.ParseUint(string(f[19]), 10, 64)
 	if err := errors.Join(err1, err2, err3); err != nil {
-		return stat{}, errStat
+		return Stat{}, errStat
 	}
-	return stat{state: f[0][0], parent: parent, group: group, start: start}, nil
+	return Stat{State: f[0][0], Parent: parent, Group: group, Start: start}, nil
 }
 
 func allPIDs() []int {
@@ -69,7 +89,7 @@ func allPIDs() []int {
 func ChildGroups(pid int) []int {
 	var groups []int
 	for _, child := range allPIDs() {
-		if s, err := readStat(child); err == nil && s.parent == pid && s.group == child && !s.ended() {
+		if s, err := ReadStat(child); err == nil && s.Parent == pid && s.Group == child && !s.Ended() {
 			groups = append(groups, child)
 		}
 	}
@@ -87,11 +107,11 @@ func (g Group) Descends(ancestor int) bool {
 			if pid == ancestor {
 				return true
 			}
-			s, err := readStat(pid)
-			if err != nil || s.parent <= 1 {
+			s, err := ReadStat(pid)
+			if err != nil || s.Parent <= 1 {
 				break
 			}
-			pid = s.parent
+			pid = s.Parent
 		}
 	}
 	return false

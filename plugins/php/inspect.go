@@ -1,0 +1,137 @@
+package php
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/tqserver/sdk"
+	"github.com/mevdschee/tqserver/sdk/process"
+)
+
+// Inspect tells about the children at the other end of the connections named,
+// or about all children, the spare ones among them.
+func (p *plugin) Inspect(ctx context.Context, i sdk.Inspection) ([]sdk.Process, error) {
+	d, err := openDiag(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	if len(i.Connections) == 0 {
+		return p.inspectAll(ctx, d, i.Stack)
+	}
+	peers := map[uint64]sdk.Connection{}
+	for _, c := range i.Connections {
+		peer, _, err := d.peer(uint64(c))
+		if errors.Is(err, sdk.ErrNoProcess) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		peers[peer] = c
+	}
+	var found []sdk.Process
+	var denied error
+	for _, t := range p.trees.all() {
+		for _, pid := range t.children.list() {
+			if len(peers) == 0 || ctx.Err() != nil {
+				return found, ctx.Err()
+			}
+			sockets, err := socketsOf(pid)
+			denied = permission(denied, err)
+			for _, inode := range sockets {
+				if c, asked := peers[inode]; asked {
+					delete(peers, inode)
+					told := inspect(pid, i.Stack)
+					told.Connection = c
+					found = append(found, told)
+				}
+			}
+		}
+	}
+	return found, denied
+}
+
+func (p *plugin) inspectAll(ctx context.Context, d *diag, stack bool) (found []sdk.Process, denied error) {
+	for _, t := range p.trees.all() {
+		for _, pid := range t.children.list() {
+			if ctx.Err() != nil {
+				return found, ctx.Err()
+			}
+			told := inspect(pid, stack)
+			sockets, err := socketsOf(pid)
+			denied = permission(denied, err)
+			for _, inode := range sockets {
+				if peer, name, err := d.peer(inode); err == nil && name == t.socket {
+					told.Connection = sdk.Connection(peer)
+				}
+			}
+			found = append(found, told)
+		}
+	}
+	return found, denied
+}
+
+// permission keeps the first error that says more than that a process is gone.
+func permission(before, err error) error {
+	if before == nil && errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("the plugin may not look into its own children: %w", err)
+	}
+	return before
+}
+
+// inspect tells what is known of a process from outside.
+func inspect(pid int, stack bool) sdk.Process {
+	told := sdk.Process{PID: pid}
+	if s, err := process.ReadStat(pid); err == nil {
+		told.Started = s.StartTime()
+	}
+	told.Memory = sumKB(procPath(pid, "smaps_rollup"), "Private_Clean:", "Private_Dirty:")
+	told.PeakMemory = sumKB(procPath(pid, "status"), "VmHWM:")
+	told.CPU = cpuTime(pid)
+	if stack {
+		told.Unread = "not implemented"
+	}
+	return told
+}
+
+// sumKB adds the values of lines like "VmHWM: 12 kB", in bytes; 0 when the
+// file cannot be read.
+func sumKB(file string, names ...string) (sum int64) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(b) {
+		f := bytes.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		for _, name := range names {
+			if string(f[0]) == name {
+				n, _ := strconv.ParseInt(string(f[1]), 10, 64)
+				sum += n << 10
+			}
+		}
+	}
+	return sum
+}
+
+// cpuTime asks the CPU clock of a process (clock_getcpuclockid(3)), which
+// knows nanoseconds where /proc/PID/stat has hundredths of a second.
+func cpuTime(pid int) time.Duration {
+	const scheduler = 2 // CPUCLOCK_SCHED of linux/posix-timers_types.h
+	var t unix.Timespec
+	if unix.ClockGettime(int32(^pid<<3|scheduler), &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
