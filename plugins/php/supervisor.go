@@ -114,7 +114,7 @@ func (s *supervisor) start(ctx context.Context) error {
 		}
 	}
 	s.number++
-	t, err := startTree(ctx, s.log, s.command, s.folder, fmt.Sprintf("php-%d", s.number))
+	t, err := startTree(s.log, s.command, s.folder, fmt.Sprintf("php-%d", s.number))
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ type command struct {
 const spare = 1
 
 // startTree starts php-cgi on a new socket in folder. It outlives ctx.
-func startTree(ctx context.Context, log *slog.Logger, c command, folder, name string) (*tree, error) {
+func startTree(log *slog.Logger, c command, folder, name string) (*tree, error) {
 	t := &tree{name: name, socket: filepath.Join(folder, name+".sock"), serving: c.size, started: time.Now(), out: &output{log: log}}
 	socket, err := listen(t.socket)
 	if err != nil {

@@ -41,7 +41,7 @@ func TestChildKilledInMidRequest(t *testing.T) {
 				t.Errorf("the log line does not say who, what and why: %s", line.raw)
 			}
 			must(t, c, 200, "GET", f.url("/answer.php"), nil)
-			poll(t, 5*time.Second, "four children again", func() bool { return len(s.onePHP(t).children) == 4 })
+			poll(t, 5*time.Second, "four children and the spare one again", func() bool { return len(s.onePHP(t).children) == 5 })
 		})
 	}
 }
@@ -167,9 +167,9 @@ func TestPHPKilledWhileIdle(t *testing.T) {
 			old := s.onePHP(t)
 			kill(t, victim())
 			must(t, c, 200, "GET", url, nil)
-			poll(t, 5*time.Second, "four idle children after the death of the "+name, func() bool {
+			poll(t, 5*time.Second, "four idle children and the spare one after the death of the "+name, func() bool {
 				trees := s.phps()
-				return len(trees) == 1 && len(trees[0].children) == 4 && (name == "child" || trees[0].parent.pid != old.parent.pid)
+				return len(trees) == 1 && len(trees[0].children) == 5 && (name == "child" || trees[0].parent.pid != old.parent.pid)
 			})
 			must(t, c, 200, "GET", url, nil)
 		}
@@ -205,7 +205,7 @@ func TestPHPPluginKilledUnderLoad(t *testing.T) {
 	l.more(t, 50)
 	l.end(t)
 	poll(t, 10*time.Second, "the old php-cgi has ended", func() bool { return len(living(append(old.children, old.parent))) == 0 })
-	if n := len(s.onePHP(t).children); n != 4 {
+	if n := len(s.onePHP(t).children); n != 5 {
 		t.Errorf("%d children", n)
 	}
 }
