@@ -193,7 +193,7 @@ echo json_encode(['pid' => getmypid(), 'misses' => $s['opcache_statistics']['mis
 	if _, off := seen[0]; off {
 		t.Skip("php-cgi has no opcache")
 	}
-	if len(seen) != 4 {
+	if len(seen) < 4 {
 		t.Fatalf("4 requests at once met %d children", len(seen))
 	}
 	for pid, got := range seen {
