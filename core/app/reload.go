@@ -16,25 +16,37 @@ type outcome struct {
 	problems error
 }
 
-// reload builds a generation from the configuration of now beside the one that
-// serves, and lets it take over. When anything of it fails, what half succeeded
-// is undone and the one of before serves on. A dry one ends before the start. One
-// reload waits for another.
-func (p *process) reload(ctx context.Context, dry bool) (outcome, error) {
+// inTurn runs what changes the generations or their workers, one after the other,
+// and ends its context when the server stops.
+func (p *process) inTurn(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(p.stopping, func() { cancel(errStopping) })() //nolint:contextcheck // the end of another one
 	select {
 	case p.turn <- struct{}{}:
 	case <-ctx.Done():
-		return outcome{}, fmt.Errorf("another reload is under way: %w", context.Cause(ctx))
+		return fmt.Errorf("another reload or restart is under way: %w", context.Cause(ctx))
 	}
 	defer func() { <-p.turn }()
-	began := time.Now()
-	out, err := p.replace(ctx, dry)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
+	err := do(ctx)
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = errors.Join(cause, err)
 	}
+	return err
+}
+
+// reload builds a generation from the configuration of now beside the one that
+// serves, and lets it take over. When anything of it fails, what half succeeded
+// is undone and the one of before serves on. A dry one ends before the start. One
+// reload waits for another.
+func (p *process) reload(ctx context.Context, dry bool) (out outcome, err error) {
+	var began time.Time
+	err = p.inTurn(ctx, func(ctx context.Context) error {
+		began = time.Now()
+		var err error
+		out, err = p.replace(ctx, dry)
+		return err
+	})
 	switch {
 	case dry:
 	case err != nil:

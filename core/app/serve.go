@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 )
 
@@ -24,6 +25,10 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 		return err
 	}
 	defer p.close()
+	commands, err := p.openControl() //nolint:contextcheck // listening does not wait
+	if err != nil {
+		return err
+	}
 
 	starting, abort := context.WithCancelCause(ctx)
 	started := make(chan error, 1)
@@ -42,11 +47,9 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	}
 	first.serve()
 	p.log.Info("ready", "pid", os.Getpid(), "version", b.version())
-	reloading := make(chan struct{})
-	go func() {
-		defer close(reloading)
-		p.reloadOn(hangups)
-	}()
+	var background sync.WaitGroup
+	background.Go(func() { p.reloadOn(hangups) })
+	background.Go(func() { p.serveControl(p.patience, commands) })
 
 	var failure error
 	select {
@@ -57,7 +60,8 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 		p.log.Error("stopping: the server cannot go on", "error", failure)
 	}
 	err = p.stop(ctx, signals, failure)
-	<-reloading
+	p.losePatience(nil)
+	background.Wait()
 	return err
 }
 
