@@ -25,15 +25,16 @@ func DefaultConfig() Config {
 
 // workerSettings is worker.yaml, but for the section named by its type.
 type workerSettings struct {
-	Path            string          `conf:"path" doc:"URL prefix of the worker: / or /blog." source:"none: it has to be given"`
-	Hosts           []string        `conf:"hosts" doc:"Host names the worker answers to; none means any." source:"none: every host"`
-	Type            string          `conf:"type" doc:"What runs the worker, php or go; its settings stand in the section of that name." source:"none: it has to be given"`
-	DocumentRoot    string          `conf:"document_root" doc:"Folder of scripts and static files, relative to the worker's folder; needed by php." source:"none: it has to be given for php"`
-	Index           []string        `conf:"index" doc:"Files that answer for a folder, the first that exists." source:"PHP's and the web servers' usual names"`
-	FrontController string          `conf:"front_controller" doc:"Script, relative to document_root, for every path that is no file; empty means 404." source:"none: 404, as by plain try_files $uri =404"`
-	User            string          `conf:"user" doc:"User the worker's processes run as; empty means the server's. Needs root." source:"none: the server's own, since another one needs root"`
-	Group           string          `conf:"group" doc:"Group the worker's processes run as; empty means the user's own. Needs root." source:"none: the user's own group, as PHP-FPM"`
-	FastCGI         workerListeners `conf:"fastcgi" doc:"FastCGI addresses of the worker's own, as a PHP-FPM pool has."`
+	Path            string            `conf:"path" doc:"URL prefix of the worker: / or /blog." source:"none: it has to be given"`
+	Hosts           []string          `conf:"hosts" doc:"Host names the worker answers to; none means any." source:"none: every host"`
+	Type            string            `conf:"type" doc:"What runs the worker, php or go; its settings stand in the section of that name." source:"none: it has to be given"`
+	DocumentRoot    string            `conf:"document_root" doc:"Folder of scripts and static files, relative to the worker's folder; needed by php." source:"none: it has to be given for php"`
+	Index           []string          `conf:"index" doc:"Files that answer for a folder, the first that exists." source:"PHP's and the web servers' usual names"`
+	FrontController string            `conf:"front_controller" doc:"Script, relative to document_root, for every path that is no file; empty means 404." source:"none: 404, as by plain try_files $uri =404"`
+	User            string            `conf:"user" doc:"User the worker's processes run as; empty means the server's. Needs root." source:"none: the server's own, since another one needs root"`
+	Group           string            `conf:"group" doc:"Group the worker's processes run as; empty means the user's own. Needs root." source:"none: the user's own group, as PHP-FPM"`
+	Isolation       isolationSettings `conf:"isolation" doc:"Limits of the worker's processes."`
+	FastCGI         workerListeners   `conf:"fastcgi" doc:"FastCGI addresses of the worker's own, as a PHP-FPM pool has."`
 }
 
 type workerListeners struct {

@@ -155,6 +155,7 @@ func load(folder, executable string) (definition, []conf.Problem) {
 	d.spec = api.PluginSpec{
 		Type: d.settings.Type, Command: command, Worker: filepath.Base(absFolder), Folder: absFolder,
 		MaxWorkers: d.limits.MaxWorkers, Settings: raw, User: d.settings.User, Group: d.settings.Group,
+		Limits: d.settings.Isolation.limits(), Cgroup: d.settings.Isolation.cgroup(),
 	}
 	if d.settings.DocumentRoot != "" {
 		d.spec.DocumentRoot = absolute(absFolder, d.settings.DocumentRoot)

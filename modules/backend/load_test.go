@@ -11,8 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/conf"
 	"github.com/mevdschee/tqserver/core/conf/conftest"
+	"github.com/mevdschee/tqserver/sdk/process"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
@@ -52,6 +54,17 @@ func TestGoodWorkersAreLoaded(t *testing.T) {
 	want.MaxWorkers, want.Queue, want.RequestTimeout = 4, queueSettings{Length: 0, Wait: time.Second}, 5*time.Minute
 	if diff := cmp.Diff(want, php.limits); diff != "" {
 		t.Error(diff)
+	}
+	limit := func(n uint64) *uint64 { return &n }
+	nice := 5
+	if diff := cmp.Diff(process.Limits{Files: limit(1024), Core: limit(0), AddressSpace: limit(1 << 30), Nice: &nice}, php.spec.Limits); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(api.CgroupLimits{Memory: 512 << 20, CPU: 1500, Processes: 64}, php.spec.Cgroup); diff != "" {
+		t.Error(diff)
+	}
+	if small := list[1].spec; small.Limits != (process.Limits{}) || small.Cgroup.Any() {
+		t.Errorf("limits out of nothing: %+v, %+v", small.Limits, small.Cgroup)
 	}
 	var section map[string]any
 	if err := json.Unmarshal(php.spec.Settings, &section); err != nil {
