@@ -14,6 +14,18 @@ import (
 // Apache's proxy URL in SCRIPT_FILENAME, and a PATH_INFO left in it. Every
 // error is an *Error.
 func (r *Root) CheckScript(scriptFilename, scriptName, pathInfo string) (Target, error) {
+	key := scriptNames{scriptFilename, scriptName, pathInfo}
+	if t, ok := r.byNames.get(key); ok {
+		return t, nil
+	}
+	t, err := r.checkScript(scriptFilename, scriptName, pathInfo)
+	if err == nil && !r.linked {
+		r.byNames.put(scriptNames{strings.Clone(scriptFilename), strings.Clone(scriptName), strings.Clone(pathInfo)}, t)
+	}
+	return t, err
+}
+
+func (r *Root) checkScript(scriptFilename, scriptName, pathInfo string) (Target, error) {
 	filename, apache := stripProxy(scriptFilename)
 	if filename == "" || filename[0] != '/' {
 		return Target{}, &Error{

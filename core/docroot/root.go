@@ -22,8 +22,9 @@ type Options struct {
 	Extensions []string
 }
 
-// Root is a document root. It holds no descriptor, remembers nothing between
-// two calls, and can be used by many goroutines.
+// Root is a document root. It holds no descriptor and can be used by many
+// goroutines. A script that was found is not looked for again for a second; of a
+// root behind a link, which a deployment may switch, nothing is remembered.
 type Root struct {
 	root   string // as configured, cleaned
 	real   string // its real path at New
@@ -31,7 +32,13 @@ type Root struct {
 	index  []string
 	front  string // "/index.php", or empty
 	exts   []string
+
+	byPath  recent[string]
+	byNames recent[scriptNames]
 }
+
+// scriptNames are the params that CheckScript decides on.
+type scriptNames struct{ filename, name, pathInfo string }
 
 // New checks the options, all of them; the folder must exist.
 func New(o Options) (*Root, error) {

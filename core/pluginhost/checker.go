@@ -40,7 +40,7 @@ type checker struct {
 func (h *Host) Check(ctx context.Context, spec api.PluginSpec) ([]sdk.Problem, error) {
 	key := strings.Join(append([]string{spec.User, spec.Group}, spec.Command...), "\x00")
 	c := h.checkers.use(key)
-	defer h.checkers.leave(h, key, c)
+	defer h.checkers.leave(h, key, c) //nolint:contextcheck // it may outlive the one who asked
 	c.launch.Do(func() { c.inst, c.err = h.launch(ctx, spec) })
 	if c.err != nil {
 		h.checkers.forget(key, c)

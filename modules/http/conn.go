@@ -82,6 +82,7 @@ type timedConn struct {
 	spoke func() // at the first bytes from the client
 	leave func() // gives the place back
 	heard bool
+	until time.Time // the write deadline
 }
 
 func (c *timedConn) Read(p []byte) (int, error) {
@@ -124,10 +125,33 @@ const (
 )
 
 func (c *timedConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
+	if err := c.allowWrite(); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// allowWrite sees to it that at least c.write is left for the next write. The
+// deadline is set half as far again, so that a busy connection sets it seldom.
+func (c *timedConn) allowWrite() error {
+	now := time.Now()
+	if c.until.Sub(now) >= c.write {
+		return nil
+	}
+	c.until = now.Add(c.write + c.write/2)
+	return c.Conn.SetWriteDeadline(c.until)
+}
+
+// SetWriteDeadline is for who takes the connection over (WebSocket).
+func (c *timedConn) SetWriteDeadline(t time.Time) error {
+	c.until = time.Time{}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline is for who takes the connection over.
+func (c *timedConn) SetDeadline(t time.Time) error {
+	c.until = time.Time{}
+	return c.Conn.SetDeadline(t)
 }
 
 // ReadFrom keeps the kernel's way from a file to a socket (sendfile) open.
@@ -138,7 +162,7 @@ func (c *timedConn) ReadFrom(r io.Reader) (int64, error) {
 		limited = &io.LimitedReader{R: r, N: 1<<63 - 1}
 	}
 	for limited.N > 0 {
-		if err := c.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
+		if err := c.allowWrite(); err != nil {
 			return total, err
 		}
 		want := min(limited.N, sendChunk)
