@@ -69,7 +69,7 @@ func run(ctx context.Context, b Build, args []string, stdout, stderr io.Writer) 
 // load reads the configuration and says which modules are on. Everything
 // wrong with it is in the one error.
 func load(b Build, f configFlags) (*conf.Tree, []module.Descriptor, error) {
-	tree, err := conf.Load(conf.Options{File: f.file, Environ: os.Environ(), Sets: f.sets, Sections: sections(b)})
+	tree, err := conf.Load(conf.Options{Files: f.files, Environ: os.Environ(), Sets: f.sets, Sections: sections(b)})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -16,12 +17,12 @@ import (
 
 // configFlags choose the configuration; every command that reads it has them.
 type configFlags struct {
-	file string
-	sets []string
+	files []string
+	sets  []string
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.file, "config", "c", "config/tqserver.yaml", "configuration file")
+	cmd.Flags().StringArrayVarP(&f.files, "config", "c", []string{"config/tqserver.yaml"}, "configuration `file` (repeatable: a later one overrides an earlier one)")
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override one setting: `section.key=value` (repeatable)")
 }
 
@@ -81,7 +82,7 @@ with file, line and path. Exit code 0: serve would start.`,
 			if err := check(cmd.Context(), b, f, cmd.ErrOrStderr()); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: the configuration is valid\n", f.file)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: the configuration is valid\n", strings.Join(f.files, ", "))
 			return nil
 		},
 	}
@@ -99,7 +100,7 @@ func modulesCommand(b Build) *cobra.Command {
   tqserver modules --config /etc/tqserver/tqserver.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tree, err := conf.Load(conf.Options{File: f.file, Environ: os.Environ(), Sets: f.sets, Sections: sections(b)})
+			tree, err := conf.Load(conf.Options{Files: f.files, Environ: os.Environ(), Sets: f.sets, Sections: sections(b)})
 			if err != nil {
 				return err
 			}

@@ -93,7 +93,7 @@ func settle(b Build, f configFlags) (settled, error) {
 // findServer returns the server's own settings from a configuration that may be
 // wrong elsewhere, for commands that talk to the running server.
 func findServer(b Build, f configFlags) (serverConfig, error) {
-	tree, err := conf.Load(conf.Options{File: f.file, Environ: os.Environ(), Sets: f.sets})
+	tree, err := conf.Load(conf.Options{Files: f.files, Environ: os.Environ(), Sets: f.sets})
 	if err != nil {
 		return serverConfig{}, err
 	}

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,15 +17,76 @@ import (
 func configCommand(b Build) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Explain the settings",
-		Long:  "Explain the settings, and write their reference.",
-		Example: `  tqserver config explain http.idle_timeout
+		Short: "Show the configuration, and explain the settings",
+		Long:  "Show what the layers of the configuration add up to, explain the settings, and write their reference.",
+		Example: `  tqserver config show --origin
+  tqserver config explain http.idle_timeout
   tqserver config explain worker.php.pool`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(explainCommand(b), referenceCommand(b))
+	cmd.AddCommand(showCommand(b), explainCommand(b), referenceCommand(b))
 	return cmd
+}
+
+func showCommand(b Build) *cobra.Command {
+	var f configFlags
+	var o conf.ShowOptions
+	var format string
+	cmd := &cobra.Command{
+		Use:   "show [SECTION]...",
+		Short: "Print the merged configuration, defaults included",
+		Long: `Print what the layers of the configuration add up to: every setting of the sections
+that are on, defaults included. With --origin also where each value comes from:
+the layer, the file, line and column, or the source of a default. Secrets are masked.`,
+		Example: `  tqserver config show
+  tqserver config show --origin http
+  TQSERVER_LOG__LEVEL=debug tqserver config show --origin --format json log`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch format {
+			case "yaml":
+			case "json":
+				o.JSON = true
+			default:
+				return fmt.Errorf("--format %q is not known; write yaml or json", format)
+			}
+			text, err := show(b, f, o, args)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\n", bytes.TrimRight(text, "\n"))
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&o.Origins, "origin", false, "tell where each value comes from")
+	cmd.Flags().StringVar(&format, "format", "yaml", "yaml or json")
+	return cmd
+}
+
+func show(b Build, f configFlags, o conf.ShowOptions, only []string) ([]byte, error) {
+	tree, _, err := load(b, f)
+	if err != nil {
+		return nil, err
+	}
+	core := len(coreSections())
+	var specs []conf.Spec
+	var on []string
+	for i, spec := range sections(b) {
+		if i >= core && !tree.Has(spec.Key()) {
+			continue
+		}
+		on = append(on, spec.Key())
+		if len(only) == 0 || slices.Contains(only, spec.Key()) {
+			specs = append(specs, spec)
+		}
+	}
+	for _, name := range only {
+		if !slices.Contains(on, name) {
+			return nil, fmt.Errorf("%s; a module is on when its section stands in the configuration", settings.Unknown("section", name, on))
+		}
+	}
+	return tree.Show(o, specs...)
 }
 
 func explainCommand(b Build) *cobra.Command {

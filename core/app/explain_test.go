@@ -1,6 +1,9 @@
 package app
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +108,35 @@ func TestReferenceNeedsEveryTag(t *testing.T) {
 	}
 	if _, err := Reference(fullBuild()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestShow(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte("full: {wait: 5s, keys: {a: hunter2}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TQSERVER_FULL__POOL__SIZE", "7")
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{nil, []string{"wait: 5s\n", "a: '[secret]'", "level: info\n", "size: 7\n"}},
+		{[]string{"--origin"}, []string{"wait: 5s # file " + file + ":1:8", "level: info # default: log/slog", "size: 7 # environment TQSERVER_FULL__POOL__SIZE", "names: [x] # --set full.names"}},
+		{[]string{"--format", "json", "full"}, []string{`"wait": "5s"`}},
+		{[]string{"--format", "xml"}, []string{"write yaml or json"}},
+		{[]string{"ful"}, []string{`unknown section "ful"; did you mean full?`}},
+	} {
+		var out, errs bytes.Buffer
+		args := append([]string{"config", "show", "--config", file, "--set", "full.names=[x]"}, c.args...)
+		run(t.Context(), fullBuild(), args, &out, &errs)
+		for _, want := range c.want {
+			if !strings.Contains(out.String()+errs.String(), want) {
+				t.Errorf("%v: no %q in\n%s%s", c.args, want, out.String(), errs.String())
+			}
+		}
+		if strings.Contains(out.String(), "hunter2") {
+			t.Errorf("a secret is shown: %s", out.String())
+		}
 	}
 }

@@ -73,7 +73,7 @@ func write(t *testing.T, text string) string {
 // lines loads a file and returns its problems, the folder cut off.
 func lines(t *testing.T, path string) []string {
 	t.Helper()
-	_, err := conf.Load(conf.Options{File: path, Sections: []conf.Spec{web(), static()}})
+	_, err := conf.Load(conf.Options{Files: []string{path}, Sections: []conf.Spec{web(), static()}})
 	if err == nil {
 		return nil
 	}
@@ -164,7 +164,7 @@ web:
   headers: {a.b: x, "c::d": y}
 `)
 	tree, err := conf.Load(conf.Options{
-		File: file,
+		Files: []string{file},
 		Environ: []string{
 			"PATH=/bin", "TQSERVERX=1", "TQSERVER_WEB__TLS__PORT=2", "TQSERVER_WEB__BODY_LIMIT=1kB",
 			`TQSERVER_WEB__LISTEN=["c", "unix:d"]`, "TQSERVER_STATIC=",
@@ -192,7 +192,7 @@ web:
 
 func TestHas(t *testing.T) {
 	for text, want := range map[string]bool{"static:\n": true, "static: {}\n": true, "static: ~\n": true, "static: {on: true}\n": true, "web:\n": false, "": false} {
-		tree, err := conf.Load(conf.Options{File: write(t, text)})
+		tree, err := conf.Load(conf.Options{Files: []string{write(t, text)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,7 @@ func TestHas(t *testing.T) {
 
 // An empty section in a later layer does not wipe out the earlier one.
 func TestEmptySectionKeepsSettings(t *testing.T) {
-	tree, err := conf.Load(conf.Options{File: write(t, "web: {verbose: true}\n"), Environ: []string{"TQSERVER_WEB="}, Sets: []string{"web="}})
+	tree, err := conf.Load(conf.Options{Files: []string{write(t, "web: {verbose: true}\n")}, Environ: []string{"TQSERVER_WEB="}, Sets: []string{"web="}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestStrictInEveryLayer(t *testing.T) {
 			}
 			file := write(t, section+": "+text+"\n")
 			for origin, o := range map[string]conf.Options{
-				file + ":1:":      {File: file},
+				file + ":1:":      {Files: []string{file}},
 				variable + ":":    {Environ: []string{variable + "=" + tt.value}},
 				"--set " + tt.key: {Sets: []string{tt.key + "=" + tt.value}},
 			} {
@@ -307,7 +307,7 @@ func TestValuesOutsideOfFiles(t *testing.T) {
 func TestAllAtOnce(t *testing.T) {
 	file := write(t, "web:\n  verbose: yes\n  tls:\n    port: 99999\n  body_limit: 1\nstatic:\n  on: 0\nhtpp: {}\n")
 	_, err := conf.Load(conf.Options{
-		File: file, Environ: []string{"TQSERVER_WEB__IDLE_TIMEOUT=7"}, Sets: []string{"web.mod=x"},
+		Files: []string{file}, Environ: []string{"TQSERVER_WEB__IDLE_TIMEOUT=7"}, Sets: []string{"web.mod=x"},
 		Sections: []conf.Spec{web(), static()},
 	})
 	want := strings.ReplaceAll(`FILE:2:3: web.verbose: "yes" is not true or false; write true
@@ -327,7 +327,7 @@ TQSERVER_WEB__IDLE_TIMEOUT: web.idle_timeout: 7 has no unit; write 7s
 
 // A section's Decode reports what was found while reading, without Check.
 func TestDecodeReportsRepeatedKeys(t *testing.T) {
-	tree, err := conf.Load(conf.Options{File: write(t, "web: {verbose: true, verbose: false}\nstatic: {}\n")})
+	tree, err := conf.Load(conf.Options{Files: []string{write(t, "web: {verbose: true, verbose: false}\nstatic: {}\n")}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,7 +145,7 @@ func TestUnreadableFiles(t *testing.T) {
 		fifo:                       "is not a regular file",
 		large:                      "is larger than 1 MiB",
 	} {
-		_, fromLoad := conf.Load(conf.Options{File: path, Sets: []string{"x"}})
+		_, fromLoad := conf.Load(conf.Options{Files: []string{path}, Sets: []string{"x"}})
 		_, fromDocument := conf.LoadDocument(path)
 		for _, err := range []error{fromLoad, fromDocument} {
 			if err == nil || !strings.HasPrefix(err.Error(), path+": "+want) {
@@ -169,7 +169,7 @@ func TestHostileFilesAreQuick(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			tree, err := conf.Load(conf.Options{File: write(t, text)})
+			tree, err := conf.Load(conf.Options{Files: []string{write(t, text)}})
 			if err == nil {
 				err = tree.Check(web())
 			}
@@ -200,7 +200,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		tree, err := conf.Load(conf.Options{File: path, Sets: []string{set}, Environ: []string{"TQSERVER_WEB__LISTEN=" + value}})
+		tree, err := conf.Load(conf.Options{Files: []string{path}, Sets: []string{set}, Environ: []string{"TQSERVER_WEB__LISTEN=" + value}})
 		if err == nil {
 			_ = tree.Check(web(), static())
 		}

@@ -93,15 +93,25 @@ func ProblemsOf(err error) []Problem {
 	return []Problem{{Message: err.Error()}}
 }
 
-// sorted orders problems of one tree: file first, by line, and no line twice.
+// sorted orders problems of one tree: files first, by line, in the order in which
+// they are first named, and no line twice.
 func sorted(list []Problem) []Problem {
 	list = slices.Clone(list)
+	order := map[string]int{}
+	for _, p := range list {
+		if _, ok := order[p.Origin.Name]; !ok {
+			order[p.Origin.Name] = len(order)
+		}
+	}
 	slices.SortStableFunc(list, func(a, b Problem) int {
 		if aFile, bFile := a.Origin.Line > 0, b.Origin.Line > 0; aFile != bFile {
 			if aFile {
 				return -1
 			}
 			return 1
+		}
+		if a.Origin.Line > 0 && a.Origin.Name != b.Origin.Name {
+			return order[a.Origin.Name] - order[b.Origin.Name]
 		}
 		if a.Origin.Line != b.Origin.Line {
 			return a.Origin.Line - b.Origin.Line

@@ -13,6 +13,8 @@ type Spec interface {
 	Key() string
 	// Check returns every problem of the section in the tree.
 	Check(*Tree) []Problem
+	// Values returns the merged values of the tree's section, in order.
+	Values(*Tree) ([]settings.Node, error)
 	// Fields describes the settings, their paths beginning with the key.
 	Fields() []settings.Field
 	// Schema is the JSON Schema of the section's settings.
@@ -80,6 +82,9 @@ func Schema(specs ...Spec) (json.RawMessage, error) {
 		}
 		delete(tree, "$schema")
 		sections[spec.Key()] = orNull(tree)
+	}
+	sections[includeKey] = map[string]any{
+		"type": "array", "items": map[string]any{"type": "string", "minLength": 1}, "description": includeDoc,
 	}
 	return json.MarshalIndent(map[string]any{
 		"$schema":              "https://json-schema.org/draft/2020-12/schema",

@@ -14,8 +14,9 @@ import (
 
 // Options says what Load reads.
 type Options struct {
-	// File is the YAML file; empty for none.
-	File string
+	// Files are YAML files; each may include more. A later one overrides an
+	// earlier one.
+	Files []string
 	// Environ is os.Environ(); of it only TQSERVER_… is read.
 	Environ []string
 	// Sets are the values of --set: "http.idle_timeout=10s".
@@ -29,25 +30,19 @@ type Tree struct {
 	values   map[string]any // section → settings; always a map, empty for "static:"
 	places   *place
 	problems []Problem // found while reading; Check reports them
+	files    []string  // see Files
 }
 
-// Load reads and merges the layers: file < environment < --set. What makes a
-// layer unreadable is returned at once, as *Errors; repeated keys and the like
-// are kept, and reported by Check and by the Decode of their section.
+// Load reads and merges the layers: files < environment < --set. The error is
+// an *Errors: a layer that is unreadable, and with Sections all that Check finds.
+// Without, repeated keys and the like are kept, and reported by Check and by the
+// Decode of their section.
 func Load(o Options) (*Tree, error) {
-	var layers []*document
-	var unreadable []Problem
-	if o.File != "" {
-		file, err := parseFile(o.File)
-		if err != nil {
-			unreadable = ProblemsOf(err)
-		} else {
-			layers = append(layers, file)
-		}
-	}
-	layers = append(append(layers, environment(o.Environ)...), sets(o.Sets)...)
+	read := readFiles(o.Files)
+	unreadable := read.problems
+	layers := append(append(read.layers, environment(o.Environ)...), sets(o.Sets)...)
 
-	t := &Tree{places: newPlace(Origin{Name: o.File}), problems: unreadable}
+	t := &Tree{places: newPlace(Origin{Name: strings.Join(o.Files, ", ")}), problems: unreadable, files: read.watched}
 	merged := koanf.New("::")
 	for _, layer := range layers {
 		t.problems = append(t.problems, layer.problems...)
@@ -60,7 +55,10 @@ func Load(o Options) (*Tree, error) {
 	}
 	t.values = merged.Raw()
 	if len(unreadable) > 0 {
-		return nil, Err(t.problems)
+		if len(o.Sections) == 0 {
+			return nil, Err(t.problems)
+		}
+		return nil, t.Check(o.Sections...) // what could be read is checked, too
 	}
 	if len(o.Sections) > 0 {
 		return t, t.Check(o.Sections...)
@@ -87,6 +85,10 @@ func sectionsOnly(layer *document) []Problem {
 
 const notGroup = "must be a group of settings, one key: value per line below it"
 
+// Files returns the files the configuration was read from, and the patterns of
+// those that may come to belong to it, as filepath.Glob takes them.
+func (t *Tree) Files() []string { return slices.Clone(t.files) }
+
 // Has says whether the section stands in the configuration, even if empty.
 func (t *Tree) Has(section string) bool {
 	_, ok := t.values[section]
@@ -111,16 +113,18 @@ func (t *Tree) Check(specs ...Spec) error {
 			path := settings.Join("", key)
 			problems = slices.DeleteFunc(problems, func(p Problem) bool { return p.Path == path && p.Message == notGroup })
 			origin := t.places.find(path)
-			problems = append(problems, Problem{origin, path, settings.Unknown("section", key, known) + hint(origin)})
+			problems = append(problems, Problem{origin, path, settings.Unknown("section", key, known) + hint(path, origin)})
 		}
 	}
 	return Err(problems)
 }
 
 // hint explains an unknown section that comes from a variable without levels.
-func hint(origin Origin) string {
+func hint(path string, origin Origin) string {
 	name, ok := strings.CutPrefix(origin.Name, envPrefix)
 	switch {
+	case path == includeKey:
+		return "; it stands in files only"
 	case !ok || strings.Contains(name, "__"):
 		return ""
 	case strings.HasPrefix(name, "SERVICE_") || name == "PORT" || strings.HasPrefix(name, "PORT_"):

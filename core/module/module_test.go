@@ -31,7 +31,7 @@ func load(t *testing.T, text string) *conf.Tree {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tree, err := conf.Load(conf.Options{File: path})
+	tree, err := conf.Load(conf.Options{Files: []string{path}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func TestMissingNeedIsTold(t *testing.T) {
 		if err := os.WriteFile(file, []byte(c.config), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		tree, err := conf.Load(conf.Options{File: file, Sections: []conf.Spec{all[0].Section, all[1].Section, all[2].Section}})
+		tree, err := conf.Load(conf.Options{Files: []string{file}, Sections: []conf.Spec{all[0].Section, all[1].Section, all[2].Section}})
 		if err != nil {
 			t.Fatal(err)
 		}

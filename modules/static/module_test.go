@@ -12,7 +12,7 @@ import (
 )
 
 func TestModuleGivesAFileServer(t *testing.T) {
-	tree, err := conf.Load(conf.Options{File: "testdata/good/all.yaml", Sections: []conf.Spec{Section}})
+	tree, err := conf.Load(conf.Options{Files: []string{"testdata/good/all.yaml"}, Sections: []conf.Spec{Section}})
 	if err != nil {
 		t.Fatal(err)
 	}

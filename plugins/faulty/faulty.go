@@ -90,8 +90,10 @@ type plugin struct {
 
 // Describe implements sdk.Plugin.
 func (p *plugin) Describe() sdk.Description {
-	return sdk.Description{Name: "faulty", Version: "1.0", Summary: "Faults on demand.", Features: []string{"faults"},
-		SettingsSchema: json.RawMessage(`{"properties": {"token": {"type": "string", "writeOnly": true}}}`)}
+	return sdk.Description{
+		Name: "faulty", Version: "1.0", Summary: "Faults on demand.", Features: []string{"faults"},
+		SettingsSchema: json.RawMessage(`{"properties": {"token": {"type": "string", "writeOnly": true}}}`),
+	}
 }
 
 // Check implements sdk.Plugin.

@@ -77,7 +77,7 @@ func Wants(t *testing.T, file string, err error) {
 }
 
 func load(file string, section conf.Spec) error {
-	_, err := conf.Load(conf.Options{File: file, Sections: []conf.Spec{section}})
+	_, err := conf.Load(conf.Options{Files: []string{file}, Sections: []conf.Spec{section}})
 	return err
 }
 
