@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -39,7 +40,7 @@ func (f *controlFlags) call(ctx context.Context, b Build, do func(context.Contex
 			return err
 		}
 		path = config.controlSocket()
-		whence = fmt.Sprintf("%s says server.runtime_folder: %s", f.file, config.RuntimeFolder)
+		whence = fmt.Sprintf("%s says server.runtime_folder: %s", strings.Join(f.files, ", "), config.RuntimeFolder)
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
