@@ -52,6 +52,13 @@ type LoadObserver interface {
 	Load(Load)
 }
 
+// Meter is a Plugin with metrics of its own.
+type Meter interface {
+	// Metrics returns them in Prometheus's text exposition format (version
+	// 0.0.4), at most 3 MiB. The host adds the label worker.
+	Metrics(ctx context.Context) ([]byte, error)
+}
+
 // ErrNoProcess says that no process serves the connection.
 var ErrNoProcess = errors.New("no process of this worker serves the connection")
 
@@ -179,10 +186,24 @@ type Endpoint struct {
 	// MaxConcurrent is how many connections, and so requests, it serves at
 	// once; at least 1.
 	MaxConcurrent int
+	// Protocol spoken there; empty is FastCGI.
+	Protocol Protocol
+	// Trailers says that a FastCGI endpoint takes the trailers of requests, as a
+	// record of type 128 before the end of STDIN.
+	Trailers bool
 	// ProcessGroups are the groups that serve this endpoint; after a plugin's
 	// death they are ended when the endpoint is drained.
 	ProcessGroups []int
 }
+
+// Protocol is what an endpoint speaks.
+type Protocol string
+
+// The protocols of endpoints.
+const (
+	FastCGI Protocol = "fastcgi"
+	HTTP    Protocol = "http" // HTTP/1.1
+)
 
 // StopGrace is what the host leaves a plugin between the end of Stop's
 // deadline and the first signal.

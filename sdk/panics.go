@@ -17,7 +17,7 @@ import (
 func recoverPanics(h http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tracked := &trackedWriter{ResponseWriter: w}
-		defer func() {
+		defer func() { //nolint:contextcheck // the request has its own
 			v := recover()
 			if v == nil {
 				return
@@ -25,7 +25,7 @@ func recoverPanics(h http.Handler, log *slog.Logger) http.Handler {
 			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(http.ErrAbortHandler)
 			}
-			log.Error("panic in the worker", "panic", fmt.Sprint(v), "method", r.Method, "url", r.URL.String(),
+			log.ErrorContext(r.Context(), "panic in the worker", "panic", fmt.Sprint(v), "method", r.Method, "url", r.URL.String(),
 				"stack", string(debug.Stack()))
 			if tracked.begun {
 				panic(http.ErrAbortHandler)

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,8 +27,12 @@ const goneGrace = 800 * time.Millisecond
 //
 // A request's context ends when the client leaves. A panic in h answers 500,
 // or breaks the answer off when it has begun, and is logged with its stack.
-func Serve(h http.Handler) {
-	ServePlugin(HandlerPlugin(h, Logger()))
+//
+// What slog and log write by default goes to the server's log, too.
+func Serve(h http.Handler, options ...Option) {
+	log := Logger()
+	slog.SetDefault(log)
+	ServePlugin(HandlerPlugin(h, log, options...))
 }
 
 // ServePlugin serves p to the host that started this process, and returns when

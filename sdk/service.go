@@ -125,6 +125,16 @@ func (s *service) Load(_ context.Context, r *control.LoadRequest) (*control.Load
 	return &control.LoadResponse{}, nil
 }
 
+// Metrics implements control.PluginServer.
+func (s *service) Metrics(ctx context.Context, _ *control.MetricsRequest) (*control.MetricsResponse, error) {
+	p, ok := s.plugin.(Meter)
+	if !ok {
+		return nil, errNotOffered
+	}
+	text, err := p.Metrics(ctx)
+	return &control.MetricsResponse{Text: text}, err
+}
+
 // Stop implements control.PluginServer: it returns when Run has.
 func (s *service) Stop(ctx context.Context, r *control.StopRequest) (*control.StopResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.GetWithinMs())*time.Millisecond)

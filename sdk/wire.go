@@ -63,6 +63,7 @@ func stateToWire(s State) *control.State {
 		r.Endpoints = append(r.Endpoints, &control.Endpoint{
 			Id: e.ID, Network: e.Network, Address: e.Address,
 			MaxConcurrent: int32(e.MaxConcurrent), ProcessGroups: groupsToWire(e.ProcessGroups),
+			Protocol: string(e.Protocol), Trailers: e.Trailers,
 		})
 	}
 	return r

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/process"
@@ -75,7 +76,8 @@ type PluginEvents struct {
 	// queue until the next Ready.
 	Down func(reason string)
 	// Degraded: it serves, but not as it should. The next Ready, perhaps of the
-	// same endpoints, says that it is well again. May be nil.
+	// same endpoints, says that it is well again, and so does an empty reason. May
+	// be nil.
 	Degraded func(reason string)
 }
 
@@ -96,7 +98,36 @@ type Plugin interface {
 	// Stop ends the plugin and everything it started: it finishes what runs
 	// until ctx ends, then kills. It may be called twice.
 	Stop(ctx context.Context) error
+	// Metrics asks for the plugin's own metrics, in Prometheus's text format.
+	// The error is errors.ErrUnsupported when it has none, ErrPluginGone while no
+	// process of it runs, or ctx's.
+	Metrics(ctx context.Context) ([]byte, error)
+	// State says how the plugin is doing.
+	State() PluginState
 }
+
+// PluginState is a snapshot of a supervised plugin.
+type PluginState struct {
+	// State is starting, ready, degraded, down or stopping.
+	State WorkerState
+	// Reason says why it is degraded or down, or what it is waiting for.
+	Reason string
+	// Since is when State or Reason last changed.
+	Since time.Time
+	// About is what the plugin said of itself, zero before its first start.
+	About sdk.Description
+	// PID of the plugin's process, 0 while none runs.
+	PID int
+	// Restarts counts the processes that were started because one had ended.
+	Restarts int
+	// Output is what the process that ended last had printed last, five lines at
+	// most; lines of its log are not among them.
+	Output []string
+}
+
+// WorkerMetrics returns the metrics of all workers whose plugins have some, by
+// the workers' names; the error names those that could not be asked.
+type WorkerMetrics func(ctx context.Context) (map[string][]byte, error)
 
 // SettingsError says that the plugin refused the worker's settings.
 type SettingsError struct{ Problems []sdk.Problem }

@@ -23,11 +23,12 @@ func (e gaveUpError) Unwrap() error { return e.error }
 
 // runOnce runs one plugin process from its start to its end, and says why it
 // ended. Nothing of it is left then but groups that serve lent endpoints.
-func (p *plugin) runOnce() error {
+func (p *plugin) runOnce() (*instance, error) {
 	inst, err := p.host.launch(p.life, p.spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	p.runs(inst)
 	reports, err := p.begin(inst)
 	if err == nil {
 		err = p.attend(inst, reports)
@@ -51,7 +52,7 @@ func (p *plugin) runOnce() error {
 	default:
 		p.lost(inst, err)
 	}
-	return err
+	return inst, err
 }
 
 // begin does Check and Run.
@@ -71,6 +72,8 @@ func (p *plugin) begin(inst *instance) (<-chan report, error) {
 func (p *plugin) attend(inst *instance, reports <-chan report) error {
 	unready := time.NewTimer(p.host.timing.ready)
 	defer unready.Stop()
+	well := time.NewTimer(p.host.timing.healthy)
+	defer well.Stop()
 	for {
 		select {
 		case r := <-reports:
@@ -99,6 +102,8 @@ func (p *plugin) attend(inst *instance, reports <-chan report) error {
 			if p.wasReady() { // the first start has the bound of its caller
 				return gaveUpError{fmt.Errorf("not ready after %v", p.host.timing.ready)}
 			}
+		case <-well.C:
+			p.recovered()
 		case <-p.life.Done():
 			return errStopped
 		}
@@ -126,10 +131,14 @@ func streamEnded(inst *instance, err error) error {
 	return fmt.Errorf("its connection broke: %w", err)
 }
 
+// say keeps what a plugin that does not serve yet says of itself.
 func (p *plugin) say(reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reason = reason
+	if p.lent == nil {
+		p.standing.is(api.WorkerStarting, reason)
+	}
 }
 
 // lend passes new endpoints on.
@@ -144,6 +153,10 @@ func (p *plugin) lend(inst *instance, endpoints []sdk.Endpoint) {
 		p.events.Ready(p.lent.set(p.release))
 	}
 	p.ready = true
+	p.standing.serves()
+	if p.standing.loop != "" {
+		p.ails(p.standing.loop)
+	}
 	p.reportStart(nil)
 }
 
@@ -164,9 +177,11 @@ func (p *plugin) down(inst *instance, reason string) {
 func (p *plugin) degraded(inst *instance, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.lent != nil && p.lent.inst == inst && p.life.Err() == nil && p.events.Degraded != nil {
-		p.events.Degraded(reason)
+	if p.lent == nil || p.lent.inst != inst || p.life.Err() != nil {
+		return
 	}
+	p.standing.is(api.WorkerDegraded, reason)
+	p.ails(reason)
 }
 
 // stillDown renews the reason while there is nothing to lend.

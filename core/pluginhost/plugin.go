@@ -32,10 +32,11 @@ type plugin struct {
 
 	// mu is held while events are called, which makes them come one at a time.
 	// Lock order: see Host.
-	mu      sync.Mutex
-	ready   bool // has been, once
-	lent    *lease
-	orphans []*instance // dead; perhaps groups of theirs serve on
+	mu       sync.Mutex
+	ready    bool // has been, once
+	lent     *lease
+	orphans  []*instance // dead; perhaps groups of theirs serve on
+	standing standing
 
 	// workMu is a leaf: the pool may release a set while it is told of the next
 	// one, which happens under mu.
@@ -53,6 +54,7 @@ func newPlugin(h *Host, spec api.PluginSpec, events api.PluginEvents) *plugin {
 		done: make(chan struct{}), started: make(chan error, 1), idle: make(chan struct{}, 1),
 	}
 	p.life, p.halt = context.WithCancel(context.Background())
+	p.standing.is(api.WorkerStarting, "")
 	return p
 }
 
@@ -132,7 +134,8 @@ func (p *plugin) supervise() {
 	wait := newBackoff(p.host.timing)
 	for {
 		began := time.Now()
-		err := p.runOnce()
+		inst, err := p.runOnce()
+		p.ended(inst, err)
 		if p.life.Err() != nil {
 			p.reportStart(errStopped)
 			return
@@ -143,6 +146,9 @@ func (p *plugin) supervise() {
 			return
 		}
 		pause := wait.next(time.Since(began))
+		p.mu.Lock()
+		p.standing.Restarts++
+		p.mu.Unlock()
 		p.log.Warn("the plugin ended; starting another", "reason", err, "in", pause)
 		p.stillDown(err)
 		timer := time.NewTimer(pause)

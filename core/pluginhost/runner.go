@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -207,6 +208,13 @@ func (r *runner) explain() string {
 		fmt.Fprintf(&b, "; it printed: %s", strings.Join(r.early, " / "))
 	}
 	return b.String()
+}
+
+// printed are the last lines that were not log lines.
+func (r *runner) printed() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.early)
 }
 
 func ended(err error) string {

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,6 +76,7 @@ func stateFromWire(s *control.State) (sdk.State, error) {
 		endpoint := sdk.Endpoint{
 			ID: e.GetId(), Network: e.GetNetwork(), Address: e.GetAddress(),
 			MaxConcurrent: int(e.GetMaxConcurrent()), ProcessGroups: groupsFromWire(e.GetProcessGroups()),
+			Protocol: cmp.Or(sdk.Protocol(e.GetProtocol()), sdk.FastCGI), Trailers: e.GetTrailers(),
 		}
 		if err := validEndpoint(endpoint); err != nil {
 			return sdk.State{}, fmt.Errorf("endpoint %q: %w", endpoint.ID, err)
@@ -103,6 +105,9 @@ func validEndpoint(e sdk.Endpoint) error {
 		}
 	default:
 		return fmt.Errorf("unknown network %q", e.Network)
+	}
+	if e.Protocol != sdk.FastCGI && e.Protocol != sdk.HTTP {
+		return fmt.Errorf("unknown protocol %q", e.Protocol)
 	}
 	if e.MaxConcurrent < 1 {
 		return errors.New("max_concurrent is less than 1")

@@ -90,6 +90,7 @@ func (c *crew) serve() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.serves = true
+	c.site.serving.Store(c)
 	if c.pending != nil {
 		c.site.pool.ready(*c.pending)
 		c.pending = nil
@@ -101,6 +102,7 @@ func (c *crew) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.serves = false
+	c.site.serving.CompareAndSwap(c, nil)
 	c.drop()
 }
 

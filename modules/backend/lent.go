@@ -30,7 +30,8 @@ func (s *lentSet) leastUsed() int {
 // same says whether these are the endpoints the pool knows.
 func (s *lentSet) same(endpoints []sdk.Endpoint) bool {
 	return slices.EqualFunc(s.Endpoints, endpoints, func(a, b sdk.Endpoint) bool {
-		return a.ID == b.ID && a.Network == b.Network && a.Address == b.Address && a.MaxConcurrent == b.MaxConcurrent
+		return a.ID == b.ID && a.Network == b.Network && a.Address == b.Address && a.MaxConcurrent == b.MaxConcurrent && a.Protocol == b.Protocol &&
+			a.Trailers == b.Trailers
 	})
 }
 

@@ -20,6 +20,7 @@ func Module() module.Descriptor {
 			fx.Provide(Section.Decode, fx.Private),
 			fx.Provide(provide, fx.Private),
 			fx.Provide((*Backend).Workers, func(b *Backend) api.Operator { return b }),
+			fx.Provide(func(b *Backend) api.WorkerMetrics { return b.Metrics }),
 			fx.Provide(fx.Annotate(func(b *Backend) api.Service { return b }, fx.ResultTags(`group:"backends"`))),
 			fx.Provide(fx.Annotate(func(b *Backend) api.Check { return b.Check }, fx.ResultTags(`group:"checks"`))),
 			fx.Provide(fx.Annotate(func(b *Backend) api.Drain { return b.Drain }, fx.ResultTags(`group:"drains"`))),

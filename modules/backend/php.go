@@ -160,7 +160,7 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 		}
 		for _, p := range sent.Params {
 			switch p.Name {
-			case "SCRIPT_FILENAME", "SCRIPT_NAME", "PATH_INFO", "PATH_TRANSLATED", "CONTENT_LENGTH", queueTime:
+			case "SCRIPT_FILENAME", "SCRIPT_NAME", "PATH_INFO", "PATH_TRANSLATED", "CONTENT_LENGTH", requestID, queueTime:
 				continue
 			case "REDIRECT_URL":
 				// With it php-cgi runs PATH_TRANSLATED, whatever that is, instead of
@@ -192,7 +192,7 @@ func (h *phpHandler) environment(dst fastcgi.Params, r *http.Request, from *api.
 		dst = append(dst, cgi.Param{Name: "PATH_INFO", Value: target.PathInfo},
 			cgi.Param{Name: "PATH_TRANSLATED", Value: root + target.PathInfo})
 	}
-	return append(dst, cgi.Param{Name: queueTime})
+	return append(dst, cgi.Param{Name: requestID, Value: api.RequestID(r.Context())}, cgi.Param{Name: queueTime})
 }
 
 // tellOnce warns whoever moved here from PHP-FPM.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/sdk/cgi"
@@ -37,7 +40,7 @@ func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if hasBody {
 		// Else net/http reads the whole body before it sends the answer's head.
 		_ = control.EnableFullDuplex()
-		sending = startUpload(conn, r.Body)
+		sending = startUpload(conn, r)
 	}
 	whole := false
 	defer func() {
@@ -73,13 +76,18 @@ func (h *streamHandler) environment(dst fastcgi.Params, r *http.Request, hasBody
 	if !hasBody {
 		length = 0
 	}
+	id := cgi.Param{Name: requestID, Value: api.RequestID(r.Context())}
 	if f := api.FastCGIFrom(r.Context()); f != nil {
 		for _, p := range f.Params {
-			if p.Name != queueTime { // ours to say
+			if p.Name != queueTime && p.Name != id.Name { // ours to say
 				dst = append(dst, p)
 			}
 		}
-		return append(dst, cgi.Param{Name: queueTime})
+		return append(dst, id, cgi.Param{Name: queueTime})
+	}
+	dst = append(dst, id)
+	if len(r.Trailer) > 0 {
+		dst = append(dst, cgi.Param{Name: "HTTP_TRAILER", Value: strings.Join(slices.Sorted(maps.Keys(r.Trailer)), ", ")})
 	}
 	dst = cgi.AppendEnv(dst, r, cgi.Env{ServerSoftware: h.software, ContentLength: length})
 	dst = append(dst, cgi.Param{Name: "SCRIPT_NAME", Value: h.prefix})

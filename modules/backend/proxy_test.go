@@ -44,7 +44,7 @@ func streamWorkerOf(t *testing.T, inner http.HandlerFunc) (*httptest.Server, *wo
 		pool: newPool("w", limits, slog.New(slog.DiscardHandler)),
 	}
 	w.pool.ready(api.EndpointSet{Release: func() {}, Endpoints: []sdk.Endpoint{
-		{ID: "w", Network: "unix", Address: l.Addr().String(), MaxConcurrent: 8},
+		{ID: "w", Network: "unix", Address: l.Addr().String(), MaxConcurrent: 8, Trailers: true},
 	}})
 	front := httptest.NewServer(&streamHandler{worker: w})
 	t.Cleanup(func() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -42,6 +43,7 @@ type site struct {
 	halt    context.CancelFunc
 	turn    chan struct{} // holds a token while start, restart, wake or sleep is at work
 	leaving sync.WaitGroup
+	serving atomic.Pointer[crew] // nil at rest
 
 	// Of who has the turn.
 	crew     *crew // nil at rest

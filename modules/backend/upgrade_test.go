@@ -188,6 +188,25 @@ func TestEarlyHintsAndTrailers(t *testing.T) {
 			}
 		})
 	}
+	t.Run("of the request", func(t *testing.T) {
+		trailed := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s %v %v", body, err, r.Trailer)
+		})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, trailed.URL, io.MultiReader(strings.NewReader("body")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Trailer = http.Header{"X-Sum": {"2"}}
+		res, err := trailed.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if got, err := io.ReadAll(res.Body); err != nil || string(got) != "body <nil> map[X-Sum:[2]]" {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
 	// HTTP/1.0 knows neither.
 	nc, err := net.Dial("tcp", front.Listener.Addr().String())
 	if err != nil {

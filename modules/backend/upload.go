@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
 )
 
 // upload is a request body on its way to a worker while the worker answers.
@@ -15,19 +17,38 @@ type upload struct {
 	over atomic.Bool           // nothing more is read from the body
 }
 
-// startUpload sends body to conn. A body that breaks off closes conn: cut
-// short it must not look like a whole one.
-func startUpload(conn *poolConn, body io.Reader) *upload {
-	u := &upload{body: body, done: make(chan struct{})}
+// startUpload sends the body of r to conn, and its trailers where they are
+// taken. A body that breaks off closes conn: cut short it must not look like a
+// whole one.
+func startUpload(conn *poolConn, r *http.Request) *upload {
+	u := &upload{body: r.Body, done: make(chan struct{})}
 	go func() { // awaited by end
 		defer close(u.done)
 		if _, err := conn.ReadFrom(u); err != nil {
 			_ = conn.Close()
 			return
 		}
+		if len(r.Trailer) > 0 && conn.set.Endpoints[conn.endpoint].Trailers {
+			_ = conn.WriteTrailers(trailersOf(r))
+		}
 		_ = conn.CloseStdin()
 	}()
 	return u
+}
+
+// trailersOf are those that came with the end of the body, of the names that
+// were announced.
+func trailersOf(r *http.Request) fastcgi.Params {
+	var pairs fastcgi.Params
+	for name, values := range r.Trailer {
+		if fastcgi.ForbiddenTrailer(name) {
+			continue
+		}
+		for _, v := range values {
+			pairs = append(pairs, fastcgi.Param{Name: name, Value: v})
+		}
+	}
+	return pairs
 }
 
 // Read reads the body, and remembers whether it was the client that failed.

@@ -82,6 +82,9 @@ func (c *call) facts() []slog.Attr {
 	if c.script != "" {
 		attrs = append(attrs, slog.String("script", c.script))
 	}
+	if id := api.RequestID(c.r.Context()); id != "" {
+		attrs = append(attrs, slog.String("request_id", id))
+	}
 	if c.arrived.IsZero() {
 		return attrs
 	}
@@ -134,6 +137,9 @@ func (c *call) start(params fastcgi.Params, body []byte) error {
 // queueTime is the param that says how long the request waited for a process,
 // in seconds.
 const queueTime = "REQUEST_QUEUE_TIME"
+
+// requestID is the param that says which request it is.
+const requestID = "REQUEST_ID"
 
 // seconds has microseconds behind the point, as REQUEST_TIME_FLOAT. The usual
 // wait, none, costs nothing.

@@ -100,7 +100,10 @@ func (s *server) Conns() int { return s.Stats().Conns }
 
 // withParams puts what the web server sent where routers and workers find it.
 func withParams(r *fastcgi.Request, ctx context.Context) context.Context { //nolint:revive // the shape of fastcgi.HTTPOptions
-	return api.WithFastCGI(ctx, &api.FastCGI{Params: r.Params.Folded(), Stderr: r.Stderr()})
+	params := r.Params.Folded()
+	// A client cannot name it: its headers are called HTTP_ and something.
+	ctx = api.WithRequestID(ctx, api.TrustedRequestID(params.Get("REQUEST_ID")))
+	return api.WithFastCGI(ctx, &api.FastCGI{Params: params, Stderr: r.Stderr()})
 }
 
 // limits bounds the size of bodies.

@@ -45,6 +45,9 @@ func answer(w http.ResponseWriter, r *http.Request, who string) {
 	}
 	body, err := io.ReadAll(r.Body)
 	fmt.Fprintf(w, "%s %s %s body=%s err=%v X=%s", who, r.Method, r.URL.Path, body, err != nil, f.Params.Get("HTTP_X_A"))
+	if r.URL.Path == "/id" {
+		fmt.Fprintf(w, " id=%s", api.RequestID(r.Context()))
+	}
 }
 
 func deps(t *testing.T, listen api.Listen) front.Deps {
@@ -131,6 +134,21 @@ func TestServesCommonAndOwnSockets(t *testing.T) {
 				t.Errorf("got %q, want %q at its end", out, c.want)
 			}
 		})
+	}
+}
+
+func TestRequestIDIsTheWebServers(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "c")
+	cfg := DefaultConfig()
+	cfg.Listen = []string{"unix:" + socket}
+	start(t, cfg, nil)
+	for sent, kept := range map[string]bool{"from-nginx": true, "": false, "no id": false} {
+		out, _ := ask(t, socket, "", fastcgi.Param{Name: "REQUEST_URI", Value: "/id"},
+			fastcgi.Param{Name: "REQUEST_ID", Value: sent}, fastcgi.Param{Name: "HTTP_X_REQUEST_ID", Value: "from-client"})
+		_, id, _ := strings.Cut(out, " id=")
+		if (id == sent) != kept || id == "from-client" || !kept && len(id) != 32 {
+			t.Errorf("sent %q, got %q", sent, id)
+		}
 	}
 }
 

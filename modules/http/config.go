@@ -21,6 +21,7 @@ type Config struct {
 	IdleTimeout       time.Duration     `conf:"idle_timeout" doc:"Longest wait for the next request on a kept connection." source:"nginx's keepalive_timeout"`
 	MaxHeaderSize     settings.Bytes    `conf:"max_header_size" doc:"Largest head of a request, request line included; above it: 431." source:"twice nginx's large_client_header_buffers (4 of 8k)"`
 	MaxBodySize       settings.Bytes    `conf:"max_body_size" doc:"Largest request body; above it: 413." source:"Debian's PHP takes 8 MB (post_max_size); enough for uploads that PHP is told to take"`
+	RequestIDHeader   string            `conf:"request_id_header" doc:"Header in which a trusted proxy in front sends the ID of a request, X-Request-Id for one; empty means that every request gets a new ID." source:"none: what a client sends is not to be trusted"`
 	MaxConnections    int               `conf:"max_connections" doc:"Connections open at once on each address; more wait in the kernel's backlog." unit:"connections" source:"eight of nginx's worker_connections (512)"`
 }
 

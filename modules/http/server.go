@@ -121,6 +121,9 @@ func (s *server) limits(next http.Handler) http.Handler {
 			// must not be used again (RFC 9112, section 6.3); it cannot be seen.
 			w.Header().Set("Connection", "close")
 		}
+		// A copy: net/http must know its own body again when the handler has
+		// returned, to see whether the client still waits for 100 Continue.
+		r = r.WithContext(s.requestContext(r)) //nolint:contextcheck // it is the request's own
 		switch {
 		case r.ContentLength > most:
 			s.log.Info("request body too large; http.max_body_size sets the limit",
@@ -132,9 +135,6 @@ func (s *server) limits(next http.Handler) http.Handler {
 		case r.ContentLength != 0:
 			body := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), wait: s.cfg.ReadTimeout}
 			defer body.extend()
-			// A copy: net/http must know its own body again when the handler has
-			// returned, to see whether the client still waits for 100 Continue.
-			r = r.WithContext(r.Context())
 			// Without w, whose header map it would write from whichever goroutine
 			// reads the body.
 			r.Body = http.MaxBytesReader(nil, body, most)
@@ -142,13 +142,23 @@ func (s *server) limits(next http.Handler) http.Handler {
 		if !r.ProtoAtLeast(1, 1) {
 			defer resetIfBroken(r)
 		}
-		if r.Context().Err() != nil {
-			// net/http took a deadline that ended the body of an earlier request
-			// for the client's leave, and said so for the whole connection.
-			r = r.WithContext(context.WithoutCancel(r.Context()))
-		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// requestContext is the request's own context, with its ID.
+func (s *Server) requestContext(r *http.Request) context.Context {
+	ctx := r.Context()
+	if ctx.Err() != nil {
+		// net/http took a deadline that ended the body of an earlier request for
+		// the client's leave, and said so for the whole connection.
+		ctx = context.WithoutCancel(ctx)
+	}
+	id := ""
+	if s.cfg.RequestIDHeader != "" {
+		id = r.Header.Get(s.cfg.RequestIDHeader)
+	}
+	return api.WithRequestID(ctx, api.TrustedRequestID(id))
 }
 
 // connKey finds a request's *timedConn in its context.

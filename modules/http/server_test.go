@@ -294,3 +294,41 @@ func TestAnswerDoesNotWaitForAnUnreadBody(t *testing.T) {
 		}
 	}
 }
+
+func TestRequestID(t *testing.T) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Got", api.RequestID(r.Context()))
+	}
+	for _, c := range []struct {
+		header, sent string
+		kept         bool
+	}{
+		{"", "client-made", false},
+		{"X-Request-Id", "proxy-made", true},
+		{"X-Request-Id", "", false},
+		{"X-Request-Id", "not an id", false},
+	} {
+		cfg := DefaultConfig()
+		cfg.RequestIDHeader = c.header
+		address := start(t, cfg, answer)
+		seen := map[string]bool{}
+		for range 2 {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("X-Request-Id", c.sent)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			got := res.Header.Get("X-Got")
+			if kept := got == c.sent; kept != c.kept || got == "" || !c.kept && (len(got) != 32 || seen[got]) {
+				t.Errorf("%+v: %q", c, got)
+			}
+			seen[got] = true
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}

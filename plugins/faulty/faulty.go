@@ -111,6 +111,15 @@ func (p *plugin) Check(_ context.Context, w sdk.Worker) []sdk.Problem {
 	return nil
 }
 
+// Metrics implements sdk.Meter.
+func (p *plugin) Metrics(ctx context.Context) ([]byte, error) {
+	m, ok := p.Plugin.(sdk.Meter)
+	if !ok {
+		return nil, errors.New("the inner plugin has no metrics")
+	}
+	return m.Metrics(ctx)
+}
+
 // Run implements sdk.Plugin.
 func (p *plugin) Run(ctx context.Context, w sdk.Worker, report func(sdk.State)) error {
 	if len(w.Settings) > 0 {
@@ -243,6 +252,7 @@ func Handler(log *slog.Logger) http.Handler {
 	mux.HandleFunc("/exit", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "begun")
 		_ = http.NewResponseController(w).Flush()
+		fmt.Fprintln(os.Stderr, "no way to go on")
 		os.Exit(5)
 	})
 	mux.HandleFunc("/freeze", func(http.ResponseWriter, *http.Request) {

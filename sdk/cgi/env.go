@@ -71,7 +71,7 @@ func AppendEnv(dst []Param, r *http.Request, e Env) []Param {
 		dst = append(dst, Param{"REMOTE_ADDR", r.RemoteAddr})
 	}
 	if r.TLS != nil {
-		dst = append(dst, Param{"HTTPS", "on"})
+		dst = appendTLS(dst, r.TLS)
 	}
 	if t := r.Header["Content-Type"]; len(t) > 0 {
 		dst = append(dst, Param{"CONTENT_TYPE", clean(t[0])})

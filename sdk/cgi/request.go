@@ -2,7 +2,6 @@ package cgi
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,7 +19,8 @@ var ErrRequest = errors.New("cgi: not a valid request")
 // CONTENT_LENGTH. The request's context is ctx.
 //
 // The URL is REQUEST_URI's; without one SCRIPT_NAME, PATH_INFO and
-// QUERY_STRING make it. TLS is set, without details, when HTTPS is on.
+// QUERY_STRING make it. TLS is set when HTTPS is on, with what SSL_PROTOCOL,
+// SSL_CIPHER and SSL_TLS_SNI (mod_ssl's names) tell.
 func NewRequest(ctx context.Context, params []Param) (*http.Request, error) {
 	v := scan(params)
 	r := (&http.Request{}).WithContext(ctx)
@@ -55,18 +55,17 @@ func NewRequest(ctx context.Context, params []Param) (*http.Request, error) {
 	if err := v.setURL(r); err != nil {
 		return nil, err
 	}
-	if v.https == "on" || v.https == "ON" || v.https == "1" {
-		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
-	}
+	r.TLS = v.tls.State()
 	r.RemoteAddr = remoteAddr(v.remoteAddr, v.remotePort)
 	return r, nil
 }
 
 // vars are the variables NewRequest needs, the last of each name.
 type vars struct {
-	method, proto, length, contentType, host, serverName, https string
-	uri, scriptName, pathInfo, query, remoteAddr, remotePort    string
-	headers                                                     int
+	method, proto, length, contentType, host, serverName     string
+	uri, scriptName, pathInfo, query, remoteAddr, remotePort string
+	tls                                                      TLS
+	headers                                                  int
 }
 
 func scan(params []Param) vars {
@@ -92,8 +91,8 @@ func scan(params []Param) vars {
 			v.contentType = p.Value
 		case "SERVER_NAME":
 			v.serverName = p.Value
-		case "HTTPS":
-			v.https = p.Value
+		case "HTTPS", "SSL_PROTOCOL", "SSL_CIPHER", "SSL_TLS_SNI":
+			v.tls.Set(p.Name, p.Value)
 		case "REQUEST_URI":
 			v.uri = p.Value
 		case "SCRIPT_NAME":

@@ -551,6 +551,10 @@ type Endpoint struct {
 	Address       string  `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
 	MaxConcurrent int32   `protobuf:"varint,4,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
 	ProcessGroups []int32 `protobuf:"varint,5,rep,packed,name=process_groups,json=processGroups,proto3" json:"process_groups,omitempty"`
+	// "fastcgi" or "http"; empty is "fastcgi".
+	Protocol string `protobuf:"bytes,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Of "fastcgi": it takes the trailers of requests (record type 128).
+	Trailers      bool `protobuf:"varint,7,opt,name=trailers,proto3" json:"trailers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -618,6 +622,20 @@ func (x *Endpoint) GetProcessGroups() []int32 {
 		return x.ProcessGroups
 	}
 	return nil
+}
+
+func (x *Endpoint) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *Endpoint) GetTrailers() bool {
+	if x != nil {
+		return x.Trailers
+	}
+	return false
 }
 
 type State struct {
@@ -1204,6 +1222,87 @@ func (*LoadResponse) Descriptor() ([]byte, []int) {
 	return file_control_proto_rawDescGZIP(), []int{19}
 }
 
+type MetricsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetricsRequest) Reset() {
+	*x = MetricsRequest{}
+	mi := &file_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetricsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetricsRequest) ProtoMessage() {}
+
+func (x *MetricsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetricsRequest.ProtoReflect.Descriptor instead.
+func (*MetricsRequest) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{20}
+}
+
+type MetricsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In Prometheus's text exposition format, version 0.0.4; at most 3 MiB.
+	Text          []byte `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetricsResponse) Reset() {
+	*x = MetricsResponse{}
+	mi := &file_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetricsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetricsResponse) ProtoMessage() {}
+
+func (x *MetricsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetricsResponse.ProtoReflect.Descriptor instead.
+func (*MetricsResponse) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *MetricsResponse) GetText() []byte {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
 var File_control_proto protoreflect.FileDescriptor
 
 const file_control_proto_rawDesc = "" +
@@ -1243,13 +1342,15 @@ const file_control_proto_rawDesc = "" +
 	"\bproblems\x18\x01 \x03(\v2\x1b.tqserver.plugin.v1.ProblemR\bproblems\"@\n" +
 	"\n" +
 	"RunRequest\x122\n" +
-	"\x06worker\x18\x01 \x01(\v2\x1a.tqserver.plugin.v1.WorkerR\x06worker\"\x9c\x01\n" +
+	"\x06worker\x18\x01 \x01(\v2\x1a.tqserver.plugin.v1.WorkerR\x06worker\"\xd4\x01\n" +
 	"\bEndpoint\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\anetwork\x18\x02 \x01(\tR\anetwork\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12%\n" +
 	"\x0emax_concurrent\x18\x04 \x01(\x05R\rmaxConcurrent\x12%\n" +
-	"\x0eprocess_groups\x18\x05 \x03(\x05R\rprocessGroups\"\xb5\x01\n" +
+	"\x0eprocess_groups\x18\x05 \x03(\x05R\rprocessGroups\x12\x1a\n" +
+	"\bprotocol\x18\x06 \x01(\tR\bprotocol\x12\x1a\n" +
+	"\btrailers\x18\a \x01(\bR\btrailers\"\xb5\x01\n" +
 	"\x05State\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.tqserver.plugin.v1.StateKindR\x04kind\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12:\n" +
@@ -1289,13 +1390,16 @@ const file_control_proto_rawDesc = "" +
 	"\x06active\x18\x01 \x01(\x05R\x06active\x12\x12\n" +
 	"\x04idle\x18\x02 \x01(\x05R\x04idle\x12\x16\n" +
 	"\x06queued\x18\x03 \x01(\x05R\x06queued\"\x0e\n" +
-	"\fLoadResponse*\x86\x01\n" +
+	"\fLoadResponse\"\x10\n" +
+	"\x0eMetricsRequest\"%\n" +
+	"\x0fMetricsResponse\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\fR\x04text*\x86\x01\n" +
 	"\tStateKind\x12\x1a\n" +
 	"\x16STATE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13STATE_KIND_STARTING\x10\x01\x12\x14\n" +
 	"\x10STATE_KIND_READY\x10\x02\x12\x17\n" +
 	"\x13STATE_KIND_DEGRADED\x10\x03\x12\x15\n" +
-	"\x11STATE_KIND_FAILED\x10\x042\xf9\x04\n" +
+	"\x11STATE_KIND_FAILED\x10\x042\xcd\x05\n" +
 	"\x06Plugin\x12U\n" +
 	"\bDescribe\x12#.tqserver.plugin.v1.DescribeRequest\x1a$.tqserver.plugin.v1.DescribeResponse\x12L\n" +
 	"\x05Check\x12 .tqserver.plugin.v1.CheckRequest\x1a!.tqserver.plugin.v1.CheckResponse\x12B\n" +
@@ -1303,7 +1407,8 @@ const file_control_proto_rawDesc = "" +
 	"\aRelease\x12\".tqserver.plugin.v1.ReleaseRequest\x1a#.tqserver.plugin.v1.ReleaseResponse\x12H\n" +
 	"\x06Retire\x12!.tqserver.plugin.v1.RetireRequest\x1a\x1b.tqserver.plugin.v1.Process\x12R\n" +
 	"\aInspect\x12\".tqserver.plugin.v1.InspectRequest\x1a#.tqserver.plugin.v1.InspectResponse\x12I\n" +
-	"\x04Load\x12\x1f.tqserver.plugin.v1.LoadRequest\x1a .tqserver.plugin.v1.LoadResponse\x12I\n" +
+	"\x04Load\x12\x1f.tqserver.plugin.v1.LoadRequest\x1a .tqserver.plugin.v1.LoadResponse\x12R\n" +
+	"\aMetrics\x12\".tqserver.plugin.v1.MetricsRequest\x1a#.tqserver.plugin.v1.MetricsResponse\x12I\n" +
 	"\x04Stop\x12\x1f.tqserver.plugin.v1.StopRequest\x1a .tqserver.plugin.v1.StopResponseB3Z1github.com/mevdschee/tqserver/sdk/control;controlb\x06proto3"
 
 var (
@@ -1319,7 +1424,7 @@ func file_control_proto_rawDescGZIP() []byte {
 }
 
 var file_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_control_proto_goTypes = []any{
 	(StateKind)(0),           // 0: tqserver.plugin.v1.StateKind
 	(*DescribeRequest)(nil),  // 1: tqserver.plugin.v1.DescribeRequest
@@ -1342,6 +1447,8 @@ var file_control_proto_goTypes = []any{
 	(*Process)(nil),          // 18: tqserver.plugin.v1.Process
 	(*LoadRequest)(nil),      // 19: tqserver.plugin.v1.LoadRequest
 	(*LoadResponse)(nil),     // 20: tqserver.plugin.v1.LoadResponse
+	(*MetricsRequest)(nil),   // 21: tqserver.plugin.v1.MetricsRequest
+	(*MetricsResponse)(nil),  // 22: tqserver.plugin.v1.MetricsResponse
 }
 var file_control_proto_depIdxs = []int32{
 	4,  // 0: tqserver.plugin.v1.Worker.limits:type_name -> tqserver.plugin.v1.Limits
@@ -1358,17 +1465,19 @@ var file_control_proto_depIdxs = []int32{
 	15, // 11: tqserver.plugin.v1.Plugin.Retire:input_type -> tqserver.plugin.v1.RetireRequest
 	16, // 12: tqserver.plugin.v1.Plugin.Inspect:input_type -> tqserver.plugin.v1.InspectRequest
 	19, // 13: tqserver.plugin.v1.Plugin.Load:input_type -> tqserver.plugin.v1.LoadRequest
-	13, // 14: tqserver.plugin.v1.Plugin.Stop:input_type -> tqserver.plugin.v1.StopRequest
-	2,  // 15: tqserver.plugin.v1.Plugin.Describe:output_type -> tqserver.plugin.v1.DescribeResponse
-	7,  // 16: tqserver.plugin.v1.Plugin.Check:output_type -> tqserver.plugin.v1.CheckResponse
-	10, // 17: tqserver.plugin.v1.Plugin.Run:output_type -> tqserver.plugin.v1.State
-	12, // 18: tqserver.plugin.v1.Plugin.Release:output_type -> tqserver.plugin.v1.ReleaseResponse
-	18, // 19: tqserver.plugin.v1.Plugin.Retire:output_type -> tqserver.plugin.v1.Process
-	17, // 20: tqserver.plugin.v1.Plugin.Inspect:output_type -> tqserver.plugin.v1.InspectResponse
-	20, // 21: tqserver.plugin.v1.Plugin.Load:output_type -> tqserver.plugin.v1.LoadResponse
-	14, // 22: tqserver.plugin.v1.Plugin.Stop:output_type -> tqserver.plugin.v1.StopResponse
-	15, // [15:23] is the sub-list for method output_type
-	7,  // [7:15] is the sub-list for method input_type
+	21, // 14: tqserver.plugin.v1.Plugin.Metrics:input_type -> tqserver.plugin.v1.MetricsRequest
+	13, // 15: tqserver.plugin.v1.Plugin.Stop:input_type -> tqserver.plugin.v1.StopRequest
+	2,  // 16: tqserver.plugin.v1.Plugin.Describe:output_type -> tqserver.plugin.v1.DescribeResponse
+	7,  // 17: tqserver.plugin.v1.Plugin.Check:output_type -> tqserver.plugin.v1.CheckResponse
+	10, // 18: tqserver.plugin.v1.Plugin.Run:output_type -> tqserver.plugin.v1.State
+	12, // 19: tqserver.plugin.v1.Plugin.Release:output_type -> tqserver.plugin.v1.ReleaseResponse
+	18, // 20: tqserver.plugin.v1.Plugin.Retire:output_type -> tqserver.plugin.v1.Process
+	17, // 21: tqserver.plugin.v1.Plugin.Inspect:output_type -> tqserver.plugin.v1.InspectResponse
+	20, // 22: tqserver.plugin.v1.Plugin.Load:output_type -> tqserver.plugin.v1.LoadResponse
+	22, // 23: tqserver.plugin.v1.Plugin.Metrics:output_type -> tqserver.plugin.v1.MetricsResponse
+	14, // 24: tqserver.plugin.v1.Plugin.Stop:output_type -> tqserver.plugin.v1.StopResponse
+	16, // [16:25] is the sub-list for method output_type
+	7,  // [7:16] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
 	7,  // [7:7] is the sub-list for extension extendee
 	0,  // [0:7] is the sub-list for field type_name
@@ -1386,7 +1495,7 @@ func file_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_proto_rawDesc), len(file_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

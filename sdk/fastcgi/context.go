@@ -49,9 +49,6 @@ func (c *requestContext) Value(key any) any {
 	if key == (requestKey{}) {
 		return c.r
 	}
-	if base := c.r.conn.srv.BaseContext; base != nil {
-		return base.Value(key)
-	}
 	return nil
 }
 

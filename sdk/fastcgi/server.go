@@ -62,8 +62,6 @@ type Server struct {
 	// responses 1xx go out, each as a head before the final one, and trailers
 	// in both directions, as records of type 128; FastCGI knows neither.
 	Extended bool
-	// BaseContext gives the contexts of all requests its values; nil gives none.
-	BaseContext context.Context //nolint:containedctx // as that of http.Server, for its values
 
 	// AllowConn says whether a connection may stay; nil allows all. AllowAddrs
 	// makes one. It must not block.

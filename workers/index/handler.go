@@ -12,6 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/mevdschee/tqserver/sdk"
 )
 
 //go:embed page.html
@@ -21,22 +26,37 @@ var pageText string
 // to temporary files.
 const formMemory = 1 << 20
 
-// newHandler serves the pages of the sample.
-func newHandler() http.Handler {
-	page := template.Must(template.New("page").Parse(pageText))
+// newHandler serves the pages of the sample, and registers what it counts.
+func newHandler(c config, metrics prometheus.Registerer) (http.Handler, error) {
+	text, err := template.New("page").Parse(pageText)
+	if err != nil {
+		return nil, err
+	}
+	page := &page{text, c.Title}
+	shown := promauto.With(metrics).NewCounter(prometheus.CounterOpts{Name: "index_pages_total", Help: "Pages shown."})
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { show(w, r, page, nil) })
-	mux.HandleFunc("POST /form", func(w http.ResponseWriter, r *http.Request) { form(w, r, page) })
-	mux.HandleFunc("GET /stream", stream)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		shown.Inc()
+		page.show(w, r, nil)
+	})
+	mux.HandleFunc("POST /form", page.form)
+	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) { stream(w, r, c.Stream) })
+	mux.HandleFunc("GET /socket", socket)
 	mux.HandleFunc("/echo", echo)
-	return mux
+	return mux, nil
+}
+
+// page is the one page of the sample.
+type page struct {
+	text  *template.Template
+	title string
 }
 
 // pair is a line of a table.
 type pair struct{ Name, Value string }
 
 // show answers with the request as the worker sees it.
-func show(w http.ResponseWriter, r *http.Request, page *template.Template, posted []pair) {
+func (p *page) show(w http.ResponseWriter, r *http.Request, posted []pair) {
 	got := []pair{
 		{"Method", r.Method},
 		{"URL", r.URL.String()},
@@ -44,6 +64,9 @@ func show(w http.ResponseWriter, r *http.Request, page *template.Template, poste
 		{"Host", r.Host},
 		{"Client", r.RemoteAddr},
 		{"TLS", strconv.FormatBool(r.TLS != nil)},
+		{"Request", sdk.RequestID(r.Context())},
+		{"Waited", sdk.QueueTime(r.Context()).String()},
+		{"Worker", sdk.WorkerName(r.Context())},
 	}
 	var headers []pair
 	for name, values := range r.Header {
@@ -52,14 +75,14 @@ func show(w http.ResponseWriter, r *http.Request, page *template.Template, poste
 	slices.SortFunc(headers, func(a, b pair) int { return strings.Compare(a.Name, b.Name) })
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	// An error means that the client left: there is nobody to tell.
-	_ = page.Execute(w, map[string][]pair{"Got": got, "Headers": headers, "Posted": posted})
+	_ = p.text.Execute(w, map[string]any{"Title": p.title, "Got": got, "Headers": headers, "Posted": posted})
 }
 
 // formMost bounds a posted form, files included.
 const formMost = 64 << 20
 
 // form shows what was posted, urlencoded or multipart.
-func form(w http.ResponseWriter, r *http.Request, page *template.Template) {
+func (p *page) form(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, formMost)
 	err := r.ParseMultipartForm(formMemory) //nolint:gosec // bounded just above; files beyond formMemory go to disk
 	if err != nil && !errors.Is(err, http.ErrNotMultipart) {
@@ -81,21 +104,21 @@ func form(w http.ResponseWriter, r *http.Request, page *template.Template) {
 		}
 	}
 	slices.SortFunc(posted, func(a, b pair) int { return strings.Compare(a.Name, b.Name) })
-	show(w, r, page, posted)
+	p.show(w, r, posted)
 }
 
 // streamMost bounds the lines of one stream.
 const streamMost = 100
 
-// stream sends a line every 200 ms, each at once: ?n=5 lines.
-func stream(w http.ResponseWriter, r *http.Request) {
+// stream sends a line every so often, each at once: ?n=5 lines.
+func stream(w http.ResponseWriter, r *http.Request, every time.Duration) {
 	n, err := strconv.Atoi(r.URL.Query().Get("n"))
 	if err != nil || n < 1 {
 		n = 5
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	control := http.NewResponseController(w)
-	ticker := time.NewTicker(200 * time.Millisecond)
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for i := range min(n, streamMost) {
 		fmt.Fprintf(w, "line %d at %s\n", i+1, time.Now().Format(time.RFC3339Nano))

@@ -8,7 +8,47 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mevdschee/tqserver/sdk/settings"
 )
+
+func handler(t *testing.T) http.Handler {
+	t.Helper()
+	h, err := newHandler(defaults(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestSettings(t *testing.T) {
+	if bad := settings.CheckStruct(defaults()); len(bad) > 0 {
+		t.Error(bad)
+	}
+	if bad := (config{}).Validate(); len(bad) != 1 || bad[0].Path != "stream_every" {
+		t.Error(bad)
+	}
+}
+
+func TestSocketEchoes(t *testing.T) {
+	s := httptest.NewServer(handler(t))
+	defer s.Close()
+	c, _, err := websocket.Dial(t.Context(), s.URL+"/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseNow() }()
+	if err := c.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if kind, got, err := c.Read(t.Context()); err != nil || kind != websocket.MessageText || string(got) != "hello" {
+		t.Errorf("%v, %q, %v", kind, got, err)
+	}
+	_ = c.Close(websocket.StatusNormalClosure, "")
+}
 
 func TestPages(t *testing.T) {
 	var file bytes.Buffer
@@ -39,7 +79,7 @@ func TestPages(t *testing.T) {
 			r.Header.Set("Content-Type", c.contentType)
 			r.Header.Set("X-Test", "yes")
 			w := httptest.NewRecorder()
-			newHandler().ServeHTTP(w, r)
+			handler(t).ServeHTTP(w, r)
 			if w.Code != c.status {
 				t.Errorf("status %d: %s", w.Code, w.Body)
 			}
@@ -56,7 +96,7 @@ func TestPages(t *testing.T) {
 }
 
 func TestStreamIsFlushed(t *testing.T) {
-	s := httptest.NewServer(newHandler())
+	s := httptest.NewServer(handler(t))
 	defer s.Close()
 	res, err := http.Get(s.URL + "/stream?n=3")
 	if err != nil {
