@@ -175,7 +175,6 @@ func (b *Backend) Drain(ctx context.Context) error {
 			if h.site == nil {
 				continue
 			}
-			h.upgraded.abort()
 			if b.sites.release(h.key) {
 				b.ending = append(b.ending, h.site)
 			}

@@ -93,10 +93,11 @@ func (p *pool) swap(set *lentSet, down string) (after func()) {
 	if set != nil {
 		p.resting, p.ailing = false, ""
 	}
-	var idle []*poolConn
+	var idle, upgraded []*poolConn
 	releases := make([]func(), 0, 1)
 	if old != nil {
 		idle, old.idle = old.idle, nil
+		upgraded = p.goodbye(old)
 		if old.total == 0 {
 			releases = append(releases, old.Release)
 		}
@@ -108,6 +109,9 @@ func (p *pool) swap(set *lentSet, down string) (after func()) {
 	return func() {
 		for _, c := range idle {
 			_ = c.Close()
+		}
+		for _, c := range upgraded {
+			leave(c)
 		}
 		for _, release := range releases {
 			release()

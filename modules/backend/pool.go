@@ -167,7 +167,7 @@ func (p *pool) begin(c *call, g grant) {
 
 // occupy puts the call on the connection. Callers hold mu.
 func (p *pool) occupy(conn *poolConn, c *call) {
-	conn.call, conn.place, conn.fate = c, len(p.busy), running
+	conn.call, conn.place, conn.fate, conn.unbound = c, len(p.busy), running, false
 	conn.requests++
 	p.busy = append(p.busy, conn)
 	p.stats.activeMost = max(p.stats.activeMost, len(p.busy))

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/mevdschee/tqserver/sdk/cgi"
@@ -35,44 +34,34 @@ func wantsUpgrade(r *http.Request) bool {
 	})
 }
 
-// upgrades are the upgraded connections of one worker. They may last for days,
-// so a server that stops does not wait for them as it does for requests.
-type upgrades struct {
-	mu    sync.Mutex
-	over  bool
-	conns map[*poolConn]struct{}
+// goodbye takes the upgraded connections of a set that is used no more, all in
+// the pool's busy list, to be told by leave. They may last for days, so what is
+// replaced or stops does not wait for them as for requests. Callers hold mu.
+func (p *pool) goodbye(old *lentSet) []*poolConn {
+	var all []*poolConn
+	for _, c := range p.busy {
+		if c.unbound && c.set == old {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
-func (u *upgrades) add(c *poolConn) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.conns == nil {
-		u.conns = make(map[*poolConn]struct{})
-	}
-	u.conns[c] = struct{}{}
-	if u.over {
+// unbound takes a connection that is no request any more out of the watch; false
+// when its time was over just now.
+func (p *pool) unbound(c *poolConn) bool {
+	p.mu.Lock()
+	c.unbound = true
+	ok, current := c.fate == running, c.set == p.set
+	p.mu.Unlock()
+	if !current {
 		leave(c)
 	}
+	return ok
 }
 
-func (u *upgrades) remove(c *poolConn) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.conns, c)
-}
-
-// abort asks the worker to end every upgraded connection, now and to come: its
-// reads fail and its context ends, but it may still say goodbye.
-func (u *upgrades) abort() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.over = true
-	for c := range u.conns {
-		leave(c)
-	}
-}
-
-// leave gives the worker a little time to end the connection.
+// leave asks the worker to end the connection: the request's context ends, and
+// there is a little time for a goodbye.
 func leave(c *poolConn) {
 	until := time.Now().Add(upgradeLinger)
 	_ = c.SetDeadline(until) // and that fails what waits longer
@@ -102,8 +91,6 @@ func (h *streamHandler) switchProtocols(c *call, control *http.ResponseControlle
 	if !h.pool.unbound(conn) {
 		return false
 	}
-	h.upgraded.add(conn)
-	defer h.upgraded.remove(conn)
 	sent := make(chan struct{})
 	go func() { // ends with the client's connection or the worker's
 		defer close(sent)

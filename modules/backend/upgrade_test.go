@@ -119,7 +119,7 @@ func TestWebSocket(t *testing.T) {
 	c := dialSocket(t, front.URL)
 	exchange(t, c, []byte("last"))
 	began := time.Now()
-	w.upgraded.abort()
+	w.pool.lost("another takes over")
 	if _, _, err := c.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("ended by %v", err)
 	}

@@ -88,15 +88,6 @@ func (p *pool) interrupt(now time.Time) {
 	p.tellSlow(slow)
 }
 
-// unbound takes a connection that is no request any more out of the watch; false
-// when its time was over just now.
-func (p *pool) unbound(c *poolConn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c.unbound = true
-	return c.fate == running
-}
-
 // fateOf says what the watch has decided.
 func (p *pool) fateOf(c *poolConn) fate {
 	p.mu.Lock()

@@ -24,7 +24,6 @@ type worker struct {
 	pool     *pool
 	chunks   *sync.Pool
 	params   paramsPool
-	upgraded upgrades
 	log      *slog.Logger
 	// status is the worker's, for its own status page.
 	status func(r *http.Request) api.WorkerStatus

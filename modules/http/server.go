@@ -147,7 +147,7 @@ func (s *server) limits(next http.Handler) http.Handler {
 }
 
 // requestContext is the request's own context, with its ID.
-func (s *Server) requestContext(r *http.Request) context.Context {
+func (s *server) requestContext(r *http.Request) context.Context {
 	ctx := r.Context()
 	if ctx.Err() != nil {
 		// net/http took a deadline that ended the body of an earlier request for
