@@ -112,9 +112,7 @@ func (p *handlerPlugin) Run(ctx context.Context, w Worker, report func(State)) e
 		Extended: true,
 		// A connection just closed may still be counted when the pool has
 		// opened the next one.
-		MaxConns:    2*concurrent + 8,
-		ReadTimeout: poolPatience,
-		IdleTimeout: poolPatience,
+		Limits: fastcgi.Limits{MaxConns: 2*concurrent + 8, ReadTimeout: poolPatience, IdleTimeout: poolPatience},
 		OnError: func(e fastcgi.ConnError) {
 			p.log.Debug("connection of the pool", "error", e.Err)
 		},

@@ -28,6 +28,11 @@ type Server interface {
 	Close() error
 }
 
+// Changer is a Server that takes over other settings with its connections open.
+type Changer interface {
+	Change(settings any)
+}
+
 // Entry is a door as a configuration wants it.
 type Entry struct {
 	// Setting names it in messages: "http.listen[0]".
@@ -38,15 +43,11 @@ type Entry struct {
 	// door that is carried over may get another one.
 	Route   string
 	Handler http.Handler
-	// Settings are those of the server. A door is carried over while they are the
-	// same (reflect.DeepEqual).
+	// Settings are those of the server. When they are the same (reflect.DeepEqual),
+	// or the server is a Changer, it is carried over.
 	Settings any
 	// New makes the server, which leads to the handler given.
 	New func(http.Handler) Server
-}
-
-func (e *Entry) same(o *Entry) bool {
-	return e.File == o.File && reflect.DeepEqual(e.Settings, o.Settings)
 }
 
 // retirePoll is how often the end of a retiring door's connections is looked for.
@@ -54,7 +55,8 @@ const retirePoll = 20 * time.Millisecond
 
 // door is an address with its server.
 type door struct {
-	entry    Entry
+	setting  string
+	address  string
 	n        int // of the doors with one address, as ":0"
 	listener net.Listener
 	server   Server
@@ -64,21 +66,54 @@ type door struct {
 
 	// Guarded by Doors.mu.
 	owner    *Front // the newest generation that took it
-	route    string // of the owner's entry
-	retiring bool   // a newer generation did not take it
+	route    string // of the owner's entry, as the next two
+	file     api.SocketFile
+	settings any
+	grant    net.Listener // holds the socket's file to file, if it is not that of the listener
+	retiring bool         // a newer generation did not take it
 }
 
-func newDoor(e Entry, n int, l net.Listener, failed api.Failed) *door {
-	d := &door{entry: e, n: n, listener: l, failed: failed, served: make(chan struct{})}
+func newDoor(e *Entry, n int, l net.Listener, failed api.Failed) *door {
+	d := &door{setting: e.Setting, address: e.Address, n: n, listener: l, failed: failed, served: make(chan struct{}), file: e.File, settings: e.Settings}
 	d.server = e.New(&d.handler)
 	return d
+}
+
+// carries says whether the door can be what e wants, with its connections.
+func (d *door) carries(e *Entry) bool {
+	_, can := d.server.(Changer)
+	return can || reflect.DeepEqual(d.settings, e.Settings)
+}
+
+// same says that nothing of the door changes but where it leads.
+func (d *door) same(e *Entry) bool {
+	return d.file == e.File && reflect.DeepEqual(d.settings, e.Settings)
+}
+
+// adopt makes the door what e wants. Doors.mu is held.
+func (d *door) adopt(e *Entry, grant net.Listener) {
+	if grant != nil {
+		d.release()
+		d.grant = grant
+	}
+	if !reflect.DeepEqual(d.settings, e.Settings) {
+		d.server.(Changer).Change(e.Settings) //nolint:forcetypeassert // carries has asked
+	}
+	d.route, d.file, d.settings = e.Route, e.File, e.Settings
+}
+
+// release gives grant back.
+func (d *door) release() {
+	if d.grant != nil {
+		_ = d.grant.Close()
+	}
 }
 
 // serve accepts until the listener is closed.
 func (d *door) serve() {
 	defer close(d.served)
 	if err := d.server.Serve(d.listener); !errors.Is(err, net.ErrClosed) {
-		d.failed(fmt.Errorf("%s: serving %s: %w", d.entry.Setting, d.listener.Addr(), err))
+		d.failed(fmt.Errorf("%s: serving %s: %w", d.setting, d.listener.Addr(), err))
 	}
 }
 
@@ -112,7 +147,7 @@ func (d *door) stop(ctx context.Context) error {
 	err := d.server.Shutdown(ctx)
 	if err != nil {
 		_ = d.server.Close()
-		err = fmt.Errorf("%s %s: requests cut off, they did not finish in time: %w", d.entry.Setting, d.entry.Address, err)
+		err = fmt.Errorf("%s %s: requests cut off, they did not finish in time: %w", d.setting, d.address, err)
 	}
 	<-d.served
 	return err

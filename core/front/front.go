@@ -41,9 +41,14 @@ type Front struct {
 	entries []Entry
 
 	// Guarded by Doors.mu.
-	taken    []*door // by Start: those of before, and fresh ones, as the entries
-	fresh    []*door
-	switched bool
+	taken []taken // by Start, as the entries; nil after a Start that was undone
+}
+
+// taken is the door of an entry.
+type taken struct {
+	*door
+	fresh bool         // opened by Start
+	grant net.Listener // for the other mode or group of a socket of before
 }
 
 var (
@@ -75,17 +80,20 @@ func (f *Front) Start(context.Context) error {
 		e := &f.entries[i]
 		n := f.nth(i)
 		before := f.Doors.find(e.Address, n)
-		if before != nil && before.entry.same(e) {
-			f.taken = append(f.taken, before)
+		carried := before != nil && before.carries(e)
+		if carried && before.file == e.File {
+			f.taken = append(f.taken, taken{door: before})
 			continue
 		}
 		l, err := f.Listen(e.Setting, address(e, before), e.File)
-		if err != nil {
+		switch {
+		case err != nil:
 			errs = append(errs, f.explain(err, e))
-			continue
+		case carried:
+			f.taken = append(f.taken, taken{door: before, grant: l})
+		default:
+			f.taken = append(f.taken, taken{door: newDoor(e, n, l, f.Failed), fresh: true})
 		}
-		d := newDoor(*e, n, l, f.Failed)
-		f.taken, f.fresh = append(f.taken, d), append(f.fresh, d)
 	}
 	if err := errors.Join(errs...); err != nil {
 		f.undo()
@@ -121,7 +129,7 @@ func (f *Front) explain(err error, e *Entry) error {
 	}
 	for _, d := range f.Doors.open {
 		if _, other, err := net.SplitHostPort(d.listener.Addr().String()); err == nil && other == port {
-			return fmt.Errorf("%w; it is this server itself, at %s: take that address out, reload, then put this one in", err, d.entry.Address)
+			return fmt.Errorf("%w; it is this server itself, at %s: take that address out, reload, then put this one in", err, d.address)
 		}
 	}
 	return err
@@ -130,7 +138,7 @@ func (f *Front) explain(err error, e *Entry) error {
 // find returns the door that is open at the address. mu is held.
 func (s *Doors) find(address string, n int) *door {
 	for _, d := range s.open {
-		if d.entry.Address == address && d.n == n && !d.retiring {
+		if d.address == address && d.n == n && !d.retiring {
 			return d
 		}
 	}
@@ -145,10 +153,12 @@ func (f *Front) Switch() {
 	defer f.Doors.mu.Unlock()
 	routes := map[string]*target{}
 	for i, d := range f.taken {
-		t := &target{f.entries[i].Handler, f.Requests}
-		routes[f.entries[i].Route] = t
+		e := &f.entries[i]
+		t := &target{e.Handler, f.Requests}
+		routes[e.Route] = t
 		d.handler.lead(t)
-		d.owner, d.route = f, f.entries[i].Route
+		d.adopt(e, d.grant)
+		d.owner = f
 	}
 	for _, d := range f.Doors.open {
 		if d.owner == f {
@@ -159,12 +169,14 @@ func (f *Front) Switch() {
 			d.handler.lead(t)
 		}
 	}
-	for _, d := range f.fresh {
-		f.Log.Info(f.Message, "address", d.listener.Addr().String(), "network", d.listener.Addr().Network())
-		f.Doors.open = append(f.Doors.open, d)
-		go d.serve()
+	for _, d := range f.taken {
+		if d.fresh {
+			f.Log.Info(f.Message, "address", d.listener.Addr().String(), "network", d.listener.Addr().Network())
+			f.Doors.open = append(f.Doors.open, d.door)
+			go d.serve()
+		}
 	}
-	f.fresh, f.switched = nil, true
+	f.taken = nil
 }
 
 // Retire closes the doors that no newer generation took over; their connections
@@ -183,13 +195,15 @@ func (f *Front) Stop(ctx context.Context) error {
 
 // undo closes what Start has opened. mu is held.
 func (f *Front) undo() {
-	for _, d := range f.fresh {
-		_ = d.listener.Close()
+	for _, d := range f.taken {
+		if d.grant != nil {
+			_ = d.grant.Close()
+		}
+		if d.fresh {
+			_ = d.listener.Close()
+		}
 	}
-	f.fresh = nil
-	if !f.switched {
-		f.taken = nil
-	}
+	f.taken = nil
 }
 
 // close ends the doors of this generation, all at once.
@@ -208,6 +222,7 @@ func (f *Front) close(ctx context.Context, end func(*door, context.Context) erro
 	for i, d := range mine {
 		ending.Go(func() {
 			errs[i] = end(d, ctx)
+			d.release()
 			f.Doors.forget(d)
 		})
 	}
@@ -238,16 +253,20 @@ func (f *Front) Plan() []api.Change {
 		change := api.Change{Kind: api.ChangeStarted, What: e.Setting + " " + e.Address}
 		if before := f.Doors.find(e.Address, f.nth(i)); before != nil {
 			wanted[before] = true
-			if change.Kind = api.ChangeKept; !before.entry.same(e) {
-				change.Kind = api.ChangeReplaced
-				change.Why = "other settings: the socket stays open, connections end after their next answer"
+			switch {
+			case before.same(e):
+				change.Kind = api.ChangeKept
+			case before.carries(e):
+				change.Kind, change.Why = api.ChangeKept, "takes over other settings, connections stay open"
+			default:
+				change.Kind, change.Why = api.ChangeReplaced, "other settings: the socket stays open, connections end after their next answer"
 			}
 		}
 		plan = append(plan, change)
 	}
 	for _, d := range f.Doors.open {
 		if !wanted[d] && !d.retiring {
-			plan = append(plan, api.Change{Kind: api.ChangeStopped, What: d.entry.Setting + " " + d.entry.Address, Why: "no longer configured"})
+			plan = append(plan, api.Change{Kind: api.ChangeStopped, What: d.setting + " " + d.address, Why: "no longer configured"})
 		}
 	}
 	return plan

@@ -221,6 +221,58 @@ func TestFailedStartLeavesWhatServes(t *testing.T) {
 	h.over(first)
 }
 
+// changing is a Server that takes other settings over.
+type changing struct {
+	plain
+	settings atomic.Value
+}
+
+func (c *changing) Change(to any) { c.settings.Store(to) }
+
+// Other settings, and another mode of the socket's file, cost no connection; the
+// file keeps its mode when the new generation does not start.
+func TestChangerKeepsItsConnections(t *testing.T) {
+	h := newHouse(t)
+	path := filepath.Join(t.TempDir(), "a")
+	made := 0
+	at := func(settings any, mode os.FileMode) Entry {
+		e := entry("unix:"+path, "", "", settings)
+		e.File.Mode = mode
+		e.New = func(next http.Handler) Server {
+			made++
+			c := &changing{}
+			c.Handler = next
+			return c
+		}
+		return e
+	}
+	mode := func() os.FileMode {
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Mode().Perm()
+	}
+	first := h.up(h.front(at(1, 0o660)))
+	failing := h.front(at(2, 0o600), entry("bad", "", "", 1))
+	if err := failing.Start(t.Context()); err == nil || mode() != 0o660 {
+		t.Errorf("%v, mode %o", err, mode())
+	}
+	second := h.up(h.front(at(3, 0o666)))
+	if err := first.Retire(t.Context()); err != nil || made != 1 || len(h.doors.open) != 1 || mode() != 0o666 {
+		t.Errorf("%v, %d servers, %d doors, mode %o", err, made, len(h.doors.open), mode())
+	}
+	if got := h.doors.open[0].server.(*changing).settings.Load(); got != 3 {
+		t.Errorf("settings %v", got)
+	}
+	third := h.up(h.front(at(3, 0o640)))
+	_ = second.Retire(t.Context())
+	if mode() != 0o640 {
+		t.Errorf("mode %o", mode())
+	}
+	h.over(third)
+}
+
 // A worker's own address moves to another worker, one goes and one comes.
 func TestDoorsMove(t *testing.T) {
 	h := newHouse(t)

@@ -241,7 +241,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	s.mu.Lock()
 	sock := newShared(s, "k", "127.0.0.1:0", l, nil)
 	s.open[sock] = struct{}{}
-	h := sock.handle()
+	h := sock.handle(Options{})
 	s.mu.Unlock()
 
 	dial(t, inner.Addr())
@@ -275,7 +275,7 @@ func TestCloseDuringBackOff(t *testing.T) {
 	s.mu.Lock()
 	sock := newShared(s, "k", "a", l, nil)
 	s.open[sock] = struct{}{}
-	h := sock.handle()
+	h := sock.handle(Options{})
 	s.mu.Unlock()
 	if err := h.Close(); err != nil {
 		t.Fatal(err)

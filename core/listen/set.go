@@ -41,7 +41,7 @@ func NewSet(log *slog.Logger) *Set {
 
 // Listen opens address, "host:port" or "unix:path", or returns another handle on
 // the socket if it is open in this set; a unix socket then gets the mode asked
-// for now. Handles of one address share its connections: that two parts of one
+// for now, until this handle is closed before an older one. Handles of one address share its connections: that two parts of one
 // configuration do not ask for the same address is for the caller to see to.
 //
 // Port 0 opens a socket on a port that the kernel chooses, another one each time;
@@ -66,7 +66,7 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 				return nil, fmt.Errorf("listen on %s: %w", address, err)
 			}
 		}
-		return sock.handle(), nil
+		return sock.handle(o), nil
 	}
 	var listener net.Listener
 	var file *socketFile
@@ -83,7 +83,7 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 	}
 	sock := newShared(s, key, address, listener, file)
 	s.open[sock] = struct{}{}
-	return sock.handle(), nil
+	return sock.handle(o), nil
 }
 
 // find returns the open socket of key, nil if there is none; one whose file
@@ -109,9 +109,7 @@ func (s *Set) Close() error {
 	s.mu.Lock()
 	var handles []*handle
 	for sock := range s.open {
-		for h := range sock.handles {
-			handles = append(handles, h)
-		}
+		handles = append(handles, sock.handles...)
 	}
 	s.mu.Unlock()
 	var errs []error

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -30,23 +31,22 @@ type shared struct {
 	closing  chan struct{} // closed when the last handle is
 	ended    chan struct{} // closed when the loop has returned
 
-	handles map[*handle]struct{} // guarded by set.mu
+	handles []*handle // the oldest first; guarded by set.mu
 }
 
 func newShared(set *Set, key, address string, l net.Listener, file *socketFile) *shared {
 	s := &shared{
 		set: set, key: key, address: address, listener: l, file: file,
 		accepted: make(chan net.Conn), closing: make(chan struct{}), ended: make(chan struct{}),
-		handles: map[*handle]struct{}{},
 	}
 	go s.loop()
 	return s
 }
 
 // handle returns another handle; set.mu is held.
-func (s *shared) handle() *handle {
-	h := &handle{shared: s, done: make(chan struct{})}
-	s.handles[h] = struct{}{}
+func (s *shared) handle(o Options) *handle {
+	h := &handle{shared: s, options: o, done: make(chan struct{})}
+	s.handles = append(s.handles, h)
 	return h
 }
 
@@ -100,9 +100,10 @@ func (s *shared) close() error {
 
 // handle is what Listen returns.
 type handle struct {
-	shared *shared
-	done   chan struct{}
-	once   sync.Once
+	shared  *shared
+	options Options
+	done    chan struct{}
+	once    sync.Once
 }
 
 // Accept waits for a connection. It returns net.ErrClosed as soon as the handle
@@ -129,10 +130,15 @@ func (h *handle) Close() (err error) {
 		s := h.shared
 		s.set.mu.Lock()
 		defer s.set.mu.Unlock()
-		if delete(s.handles, h); len(s.handles) == 0 {
-			if err = s.close(); err != nil {
-				err = fmt.Errorf("close %s: %w", s.address, err)
-			}
+		s.handles = slices.DeleteFunc(s.handles, func(o *handle) bool { return o == h })
+		switch n := len(s.handles); {
+		case n == 0:
+			err = s.close()
+		case s.file != nil && s.file.isOurs():
+			err = s.file.grant(s.handles[n-1].options)
+		}
+		if err != nil {
+			err = fmt.Errorf("close %s: %w", s.address, err)
 		}
 	})
 	return err

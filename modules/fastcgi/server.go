@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/front"
@@ -21,13 +22,12 @@ type Server struct{ *front.Front }
 
 // New makes the front; nothing listens before Start.
 func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Server, error) {
-	allow, err := fastcgi.AllowAddrs(strings.Join(cfg.AllowedClients, ","))
-	if err != nil {
-		return nil, fmt.Errorf("fastcgi.allowed_clients: %w", err)
+	if _, err := limits(cfg); err != nil {
+		return nil, err
 	}
 	d.Message = "serving FastCGI"
-	shared := cfg // what a change of makes another server
-	shared.Listen = nil
+	shared := cfg
+	shared.Listen = nil // an address is a door of its own
 	var entries []front.Entry
 	add := func(setting, route string, listen []string, handler http.Handler) {
 		for i, address := range listen {
@@ -38,7 +38,7 @@ func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Ser
 				Route:    route,
 				Handler:  handler,
 				Settings: shared,
-				New:      func(next http.Handler) front.Server { return newServer(shared, allow, next, d.Log) },
+				New:      func(next http.Handler) front.Server { return newServer(shared, next, d.Log) },
 			})
 		}
 	}
@@ -56,17 +56,13 @@ func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Ser
 	return &Server{front.New(entries, d)}, nil
 }
 
-// server is a fastcgi.Server on one address.
-type server struct {
-	*fastcgi.Server
-	cfg Config
-	log *slog.Logger
-}
-
-func newServer(cfg Config, allow func(net.Conn) bool, next http.Handler, log *slog.Logger) *server {
-	s := &server{cfg: cfg, log: log}
-	s.Server = &fastcgi.Server{
-		Handler:            fastcgi.HTTPHandler(s.limits(next), fastcgi.HTTPOptions{WithContext: withParams}),
+// limits are those that the protocol server holds.
+func limits(cfg Config) (fastcgi.Limits, error) {
+	allow, err := fastcgi.AllowAddrs(strings.Join(cfg.AllowedClients, ","))
+	if err != nil {
+		return fastcgi.Limits{}, fmt.Errorf("fastcgi.allowed_clients: %w", err)
+	}
+	return fastcgi.Limits{
 		MaxConns:           cfg.MaxConnections,
 		MaxRequestsPerConn: cfg.MaxRequests,
 		MaxParamsSize:      int(cfg.MaxParamsSize),
@@ -75,6 +71,20 @@ func newServer(cfg Config, allow func(net.Conn) bool, next http.Handler, log *sl
 		WriteTimeout:       cfg.WriteTimeout,
 		IdleTimeout:        cfg.IdleTimeout,
 		AllowConn:          allow,
+	}, nil
+}
+
+// server is a fastcgi.Server on one address.
+type server struct {
+	*fastcgi.Server
+	maxBody atomic.Int64
+	log     *slog.Logger
+}
+
+func newServer(cfg Config, next http.Handler, log *slog.Logger) *server {
+	s := &server{log: log}
+	s.Server = &fastcgi.Server{
+		Handler: fastcgi.HTTPHandler(s.limits(next), fastcgi.HTTPOptions{WithContext: withParams}),
 		OnError: func(e fastcgi.ConnError) {
 			if e.Remote == nil { // KindAccept
 				log.Warn("accepting FastCGI connections failed", "error", e.Err)
@@ -83,7 +93,18 @@ func newServer(cfg Config, allow func(net.Conn) bool, next http.Handler, log *sl
 			log.Warn("FastCGI connection closed", "kind", e.Kind.String(), "client", e.Remote.String(), "error", e.Err)
 		},
 	}
+	s.Change(cfg)
 	return s
+}
+
+// Change implements front.Changer: all settings count at once, for connections
+// that are open as well.
+func (s *server) Change(to any) {
+	cfg := to.(Config) //nolint:forcetypeassert // what New gave
+	s.maxBody.Store(int64(cfg.MaxBodySize))
+	if l, err := limits(cfg); err == nil { // New has asked
+		s.SetLimits(l)
+	}
 }
 
 // Serve implements front.Server.
@@ -108,8 +129,8 @@ func withParams(r *fastcgi.Request, ctx context.Context) context.Context { //nol
 
 // limits bounds the size of bodies.
 func (s *server) limits(next http.Handler) http.Handler {
-	most := int64(s.cfg.MaxBodySize)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		most := s.maxBody.Load()
 		if r.ContentLength > most {
 			s.log.Info("request body too large; fastcgi.max_body_size sets the limit",
 				"status", http.StatusRequestEntityTooLarge, "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr,

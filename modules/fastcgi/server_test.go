@@ -217,7 +217,7 @@ func (*brokenListener) Addr() net.Addr { return &net.UnixAddr{} }
 
 func TestFailedAcceptIsLoggedAndTriedAgain(t *testing.T) {
 	var log strings.Builder
-	_ = newServer(DefaultConfig(), nil, http.NotFoundHandler(), slog.New(slog.NewTextHandler(&log, nil))).Serve(&brokenListener{})
+	_ = newServer(DefaultConfig(), http.NotFoundHandler(), slog.New(slog.NewTextHandler(&log, nil))).Serve(&brokenListener{})
 	if !strings.Contains(log.String(), "too many open files") {
 		t.Errorf("log: %s", log.String())
 	}

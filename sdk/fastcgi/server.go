@@ -24,7 +24,7 @@ type HandlerFunc func(w *ResponseWriter, r *Request)
 func (f HandlerFunc) ServeFastCGI(w *ResponseWriter, r *Request) { f(w, r) }
 
 // Server is a FastCGI application: web servers connect to it. Its fields must
-// not change once Serve is called. Zero limits mean the defaults of Defaults.
+// not change once Serve is called, but for the Limits by SetLimits.
 type Server struct {
 	// Handler answers the requests.
 	Handler Handler
@@ -32,6 +32,22 @@ type Server struct {
 	// Responder only.
 	Roles []Role
 
+	// Extended is for applications whose only peer is TQServer's pool. Then
+	// responses 1xx go out, each as a head before the final one, and trailers
+	// in both directions, as records of type 128; FastCGI knows neither.
+	Extended bool
+
+	Limits
+
+	// OnError is told of every error of a connection; nil drops them. It is
+	// called from several goroutines and must not block.
+	OnError func(ConnError)
+
+	state serverState
+}
+
+// Limits of a Server. Zero means the default of Defaults.
+type Limits struct {
 	// MaxConns bounds the connections; one more is closed at once.
 	MaxConns int
 	// MaxRequestsPerConn bounds the concurrent requests of one connection; one
@@ -58,19 +74,9 @@ type Server struct {
 	// has no flow control per request.
 	StallTimeout time.Duration
 
-	// Extended is for applications whose only peer is TQServer's pool. Then
-	// responses 1xx go out, each as a head before the final one, and trailers
-	// in both directions, as records of type 128; FastCGI knows neither.
-	Extended bool
-
 	// AllowConn says whether a connection may stay; nil allows all. AllowAddrs
 	// makes one. It must not block.
 	AllowConn func(net.Conn) bool
-	// OnError is told of every error of a connection; nil drops them. It is
-	// called from several goroutines and must not block.
-	OnError func(ConnError)
-
-	state serverState
 }
 
 // Defaults returns a Server with the defaults filled in. The limits on params
@@ -83,6 +89,13 @@ func Defaults() *Server {
 }
 
 func (s *Server) setDefaults() {
+	s.Limits.setDefaults()
+	if len(s.Roles) == 0 {
+		s.Roles = []Role{Responder}
+	}
+}
+
+func (s *Limits) setDefaults() {
 	setInt(&s.MaxConns, 4096)
 	setInt(&s.MaxRequestsPerConn, 128)
 	setInt(&s.MaxParamsSize, 128<<10)
@@ -92,14 +105,38 @@ func (s *Server) setDefaults() {
 	setDuration(&s.WriteTimeout, time.Minute)
 	setDuration(&s.IdleTimeout, 5*time.Minute)
 	setDuration(&s.StallTimeout, time.Second)
-	if len(s.Roles) == 0 {
-		s.Roles = []Role{Responder}
+}
+
+// limits are those of now.
+func (s *Server) limits() *Limits { return s.state.limits.Load() }
+
+// SetLimits takes over other limits with all connections open: that is how
+// settings change without losing a request, for FastCGI cannot tell a web server
+// that an answer was the last one of its connection. A wait that is under way ends
+// by the limit of before. Connections that the new AllowConn refuses end after
+// their next answer.
+func (s *Server) SetLimits(l Limits) {
+	st := &s.state
+	st.once.Do(s.init)
+	l.setDefaults()
+	st.limits.Store(&l)
+	if l.AllowConn == nil {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for c := range st.conns {
+		if !l.AllowConn(c.nc) {
+			c.retiring.Store(true)
+		}
 	}
 }
 
 // init readies the server for its first listener, or its end without one.
 func (s *Server) init() {
 	s.setDefaults()
+	limits := s.Limits
+	s.state.limits.Store(&limits)
 	s.state.quit = make(chan struct{})
 }
 
@@ -119,7 +156,8 @@ func setDuration(p *time.Duration, def time.Duration) {
 type serverState struct {
 	once    sync.Once
 	quit    chan struct{} // closed when the server ends
-	buffers sync.Pool     // *[outSize]byte, of responses
+	limits  atomic.Pointer[Limits]
+	buffers sync.Pool // *[outSize]byte, of responses
 
 	mu        sync.Mutex
 	closing   bool
@@ -239,13 +277,14 @@ var (
 func (s *Server) start(nc net.Conn) {
 	st := &s.state
 	st.accepted.Add(1)
-	if s.AllowConn != nil && !s.AllowConn(nc) {
+	limits := s.limits()
+	if limits.AllowConn != nil && !limits.AllowConn(nc) {
 		_ = nc.Close()
 		s.report(KindRefused, nc.RemoteAddr(), errNotAllowed)
 		return
 	}
 	st.mu.Lock()
-	full, closing := len(st.conns) >= s.MaxConns, st.closing
+	full, closing := len(st.conns) >= limits.MaxConns, st.closing
 	if full || closing {
 		st.mu.Unlock()
 		_ = nc.Close()

@@ -38,6 +38,8 @@ type conn struct {
 	nc  net.Conn
 	vec vecReader
 
+	retiring atomic.Bool // ends after its next answer
+
 	// Owned by the reader: in[r:w] was received and not looked at.
 	in      []byte
 	r, w    int

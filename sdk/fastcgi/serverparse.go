@@ -113,12 +113,12 @@ func (c *conn) getValues(block string) error {
 	if err != nil {
 		return &protocolError{"GET_VALUES: " + err.Error()}
 	}
-	mpxs := 0
-	if c.srv.MaxRequestsPerConn > 1 {
+	mpxs, l := 0, c.srv.limits()
+	if l.MaxRequestsPerConn > 1 {
 		mpxs = 1
 	}
 	known := valueNames()
-	values := [3]int{c.srv.MaxConns, c.srv.MaxConns * c.srv.MaxRequestsPerConn, mpxs}
+	values := [3]int{l.MaxConns, l.MaxConns * l.MaxRequestsPerConn, mpxs}
 	var answer []byte
 	for i, name := range known {
 		if slices.ContainsFunc(asked, func(p Param) bool { return p.Name == name }) {
@@ -132,6 +132,7 @@ func (c *conn) getValues(block string) error {
 func (c *conn) begin(id uint16, body []byte) error {
 	role := Role(binary.BigEndian.Uint16(body))
 	keep := body[2]&flagKeepConn != 0
+	most := c.srv.limits().MaxRequestsPerConn
 	c.mu.Lock()
 	if c.find(id) != nil {
 		c.mu.Unlock()
@@ -139,9 +140,9 @@ func (c *conn) begin(id uint16, body []byte) error {
 	}
 	status := RequestComplete
 	switch {
-	case c.active >= c.srv.MaxRequestsPerConn && c.srv.MaxRequestsPerConn == 1:
+	case c.active >= most && most == 1:
 		status = CantMpxConn
-	case c.active >= c.srv.MaxRequestsPerConn || c.closing && c.active > 0:
+	case c.active >= most || c.closing && c.active > 0:
 		status = Overloaded
 	case !slices.Contains(c.srv.Roles, role):
 		status = UnknownRole
@@ -266,7 +267,7 @@ func (c *conn) content(b []byte) (int, error) {
 func (c *conn) deliver(s *stream, b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	room := c.srv.MaxStdinBuffer - s.waiting()
+	room := c.srv.limits().MaxStdinBuffer - s.waiting()
 	if s.err == nil && !s.r.finished && room <= 0 {
 		if s.r == c.ready {
 			return 0, nil
@@ -274,7 +275,7 @@ func (c *conn) deliver(s *stream, b []byte) (int, error) {
 		if err := c.awaitRoom(s); err != nil {
 			return 0, err
 		}
-		room = c.srv.MaxStdinBuffer - s.waiting()
+		room = c.srv.limits().MaxStdinBuffer - s.waiting()
 	}
 	if s.err != nil || s.r.finished {
 		return len(b), nil
@@ -290,14 +291,14 @@ func (c *conn) awaitRoom(s *stream) error {
 	c.stalled = s
 	// The time the handler took is not the web server's.
 	defer func() { c.stalled, c.readLimit = nil, -1 }()
-	limit := time.Now().Add(c.srv.StallTimeout)
-	for s.waiting() >= c.srv.MaxStdinBuffer && s.err == nil && !s.r.finished && c.failed == nil {
+	limit := time.Now().Add(c.srv.limits().StallTimeout)
+	for s.waiting() >= c.srv.limits().MaxStdinBuffer && s.err == nil && !s.r.finished && c.failed == nil {
 		if c.active > 1 && time.Now().After(limit) {
 			c.srv.report(KindLimit, c.nc.RemoteAddr(), ErrStalled)
 			c.cut(s.r, ErrStalled)
 			return nil
 		}
-		timer := time.AfterFunc(min(c.srv.StallTimeout, time.Second)/4+time.Millisecond, s.r.changed.Broadcast)
+		timer := time.AfterFunc(min(c.srv.limits().StallTimeout, time.Second)/4+time.Millisecond, s.r.changed.Broadcast)
 		s.r.changed.Wait()
 		timer.Stop()
 		if c.vec.raw != nil {
@@ -314,10 +315,10 @@ func (c *conn) awaitRoom(s *stream) error {
 // addParams collects params, which may be cut anywhere.
 func (c *conn) addParams(r *Request, b []byte) error {
 	r.size += len(b)
-	if r.size > c.srv.MaxParamsSize {
+	if r.size > c.srv.limits().MaxParamsSize {
 		r.refused = http.StatusRequestHeaderFieldsTooLarge
 		r.params, r.block = nil, ""
-		if r.size > skipFactor*c.srv.MaxParamsSize {
+		if r.size > skipFactor*c.srv.limits().MaxParamsSize {
 			return &protocolError{"params without end"}
 		}
 		return nil

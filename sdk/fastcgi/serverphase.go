@@ -46,7 +46,7 @@ func (c *conn) parsePairs(r *Request, alone bool) error {
 	if alone {
 		pairs = c.pairs[:0]
 	}
-	pairs, err := parseParams(pairs, block, c.srv.MaxParams)
+	pairs, err := parseParams(pairs, block, c.srv.limits().MaxParams)
 	if alone && cap(pairs) <= 1024 {
 		c.pairs = pairs
 	}
@@ -69,8 +69,8 @@ func (c *conn) parsePairs(r *Request, alone bool) error {
 // answerRefused answers a request whose params were refused by a response,
 // since web servers show nothing but a response to their clients.
 func (c *conn) answerRefused(r *Request) {
-	if r.size > c.srv.MaxParamsSize {
-		c.srv.report(KindParams, c.nc.RemoteAddr(), fmt.Errorf("fastcgi: params of more than %d bytes", c.srv.MaxParamsSize))
+	if r.size > c.srv.limits().MaxParamsSize {
+		c.srv.report(KindParams, c.nc.RemoteAddr(), fmt.Errorf("fastcgi: params of more than %d bytes", c.srv.limits().MaxParamsSize))
 	}
 	text := http.StatusText(r.refused)
 	_, _ = fmt.Fprintf(&r.out, "Status: %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n%s\n", r.refused, text, text)
@@ -142,7 +142,7 @@ func (c *conn) finish(r *Request) {
 	aborted := r.out.aborted.Load()
 	// One that carries other requests still takes new ones: to refuse them would
 	// lose them.
-	retired := c.active == 0 && c.srv.state.retiring.Load()
+	retired := c.active == 0 && (c.retiring.Load() || c.srv.state.retiring.Load())
 	if aborted || !r.KeepConn || retired {
 		c.closing = true
 	}

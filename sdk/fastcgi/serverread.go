@@ -97,9 +97,9 @@ func (c *conn) readDeadline() error {
 	limit, idle := time.Duration(0), false
 	switch {
 	case c.unfinished > 0 || c.active == 0 && (c.r != c.w || c.remain+c.padding > 0):
-		limit = c.srv.ReadTimeout
+		limit = c.srv.limits().ReadTimeout
 	case c.active == 0:
-		limit, idle = c.srv.IdleTimeout, true
+		limit, idle = c.srv.limits().IdleTimeout, true
 	}
 	if limit == 0 {
 		if c.readLimit != 0 {

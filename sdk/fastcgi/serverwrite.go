@@ -79,14 +79,14 @@ func (c *conn) beginWrite(r *Request, deadline time.Time) error {
 	now := time.Now()
 	switch {
 	case !deadline.IsZero():
-		if limit := now.Add(c.srv.WriteTimeout); limit.Before(deadline) {
+		if limit := now.Add(c.srv.limits().WriteTimeout); limit.Before(deadline) {
 			deadline = limit
 		}
 		c.writeSet = time.Time{}
 		_ = c.nc.SetWriteDeadline(deadline)
-	case c.writeOff.Swap(false) || now.Sub(c.writeSet) > c.srv.WriteTimeout/8:
+	case c.writeOff.Swap(false) || now.Sub(c.writeSet) > c.srv.limits().WriteTimeout/8:
 		c.writeSet = now
-		_ = c.nc.SetWriteDeadline(now.Add(c.srv.WriteTimeout))
+		_ = c.nc.SetWriteDeadline(now.Add(c.srv.limits().WriteTimeout))
 	}
 	c.writing.Store(r)
 	return nil

@@ -98,7 +98,7 @@ func playOrRefuse(tb testing.TB, stream string, sizes func() int) (served []stri
 	tb.Helper()
 	s := &seen{}
 	var refused atomic.Bool
-	srv := &Server{Handler: s, MaxParamsSize: 4096, MaxParams: 32, MaxStdinBuffer: 1 << 10, MaxRequestsPerConn: 8, StallTimeout: time.Second}
+	srv := &Server{Handler: s, Limits: Limits{MaxParamsSize: 4096, MaxParams: 32, MaxStdinBuffer: 1 << 10, MaxRequestsPerConn: 8, StallTimeout: time.Second}}
 	srv.OnError = func(e ConnError) {
 		if e.Kind == KindProtocol {
 			refused.Store(true)

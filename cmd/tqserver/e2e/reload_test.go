@@ -74,6 +74,9 @@ func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
 	long.end(t)
 	posts.end(t)
 	t.Logf("%d short, %d long, %d posted requests", short.served.Load(), long.served.Load(), posts.served.Load())
+	if text := fronts[1].nginx.errors(); strings.Contains(text, "[error]") {
+		t.Error("nginx, which tries again without a word to its client, saw connections fail")
+	}
 }
 
 // A kept connection goes through a reload that does not concern its front, and is
