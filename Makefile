@@ -7,7 +7,7 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 30s
 
-.PHONY: run build test check race e2e fuzz bench lint generate clean
+.PHONY: run build test check race e2e fuzz soak bench lint generate clean
 
 run: need-run build
 	$(BIN)/tqserver serve
@@ -41,6 +41,11 @@ race: build
 
 e2e: need-test build
 	go test -count=1 -v ./cmd/tqserver/e2e
+
+# Everything at once for SOAKTIME, an hour at most, with an exact account at the end.
+SOAKTIME ?= 2m
+soak: need-test build
+	TQ_SOAK=$(SOAKTIME) go test -count=1 -v -timeout 70m -run '^TestSoak$$' ./cmd/tqserver/e2e
 
 # go test takes one target of one package at a time. Before Go 1.27 the end of
 # -fuzztime can be reported as a failure without an input (golang/go#75804).

@@ -128,12 +128,12 @@ func TestScriptOfAClientThatLeft(t *testing.T) {
 	t.Parallel()
 	needPHP(t)
 	s := start(t, options{files: appPool("max_workers: 2, abort_timeout: 1s, request_timeout: 20s")})
-	leave := func(query string) {
+	leave := func(mark, query string) {
 		c := dial(t, "tcp", s.http)
-		if _, err := io.WriteString(c, target("/spin.php?"+query, "", "")); err != nil {
+		if _, err := io.WriteString(c, target("/spin.php?mark="+mark+query, "", "")); err != nil {
 			t.Fatal(err)
 		}
-		poll(t, 5*time.Second, "the script runs", func() bool { return s.status(t).Active == 1 })
+		poll(t, 10*time.Second, "the script runs", func() bool { return exists(s.data(mark + ".run")) })
 		_ = c.Close()
 	}
 	rest := func(within time.Duration) {
@@ -142,22 +142,22 @@ func TestScriptOfAClientThatLeft(t *testing.T) {
 	}
 	t.Run("writes", func(t *testing.T) {
 		mark := unique(t)
-		leave("how=write&ms=15000&mark=" + mark)
-		rest(900 * time.Millisecond)
+		leave(mark, "&how=write&ms=15000")
+		rest(5 * time.Second)
 		if exists(s.data(mark + ".done")) {
 			t.Error("the script came to its end")
 		}
 	})
 	t.Run("ignores it, and ends in time", func(t *testing.T) {
 		mark := unique(t)
-		leave("how=write&abort&ms=400&mark=" + mark)
+		leave(mark, "&how=write&abort&ms=400")
 		must(t, newClient(t), 200, "GET", "http://"+s.http+"/answer.php", nil)
 		poll(t, 5*time.Second, "the script came to its end", func() bool { return exists(s.data(mark + ".done")) })
 		rest(3 * time.Second)
 	})
 	t.Run("ignores it for too long", func(t *testing.T) {
 		mark, from := unique(t), s.log.len()
-		leave("how=sleep&abort&ms=15000&mark=" + mark)
+		leave(mark, "&how=sleep&abort&ms=15000")
 		must(t, newClient(t), 200, "GET", "http://"+s.http+"/answer.php", nil)
 		rest(5 * time.Second)
 		if line := s.log.wait(t, time.Second, from, "abort_timeout"); !line.has(`"pid"`) || !strings.Contains(line.raw, "usleep()") {

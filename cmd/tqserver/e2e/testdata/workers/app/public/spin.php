@@ -1,7 +1,11 @@
 <?php
 // Runs for ?ms milliseconds in the way that ?how says; ?abort: whatever the
-// client does.
+// client does. ?mark leaves data/MARK.run and data/MARK.done.
 ignore_user_abort(isset($_GET['abort']));
+$mark = isset($_GET['mark']) ? dirname(__DIR__) . '/data/' . preg_replace('/\W/', '', $_GET['mark']) : null;
+if ($mark) {
+    touch("$mark.run");
+}
 $ms = (int)($_GET['ms'] ?? 0);
 $until = microtime(true) + $ms / 1000;
 function spin(float $until): void
@@ -33,7 +37,7 @@ switch ($_GET['how'] ?? 'spin') {
         }
         break;
 }
-if (isset($_GET['mark'])) {
-    touch(dirname(__DIR__) . '/data/' . preg_replace('/\W/', '', $_GET['mark']) . '.done');
+if ($mark) {
+    touch("$mark.done");
 }
 echo 'done';
