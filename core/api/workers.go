@@ -86,7 +86,8 @@ type SocketFile struct {
 
 // Service is a part of the server that runs. Those in the group `backends` run
 // the workers; those in the group `fronts` take requests from outside, start
-// after the backends and stop before them, all at once.
+// after the backends and stop before them, all at once. Those in the group
+// `outlooks` show the server to operators: they start last and stop last.
 type Service interface {
 	// Start returns when the part serves, in the background, or with the reason
 	// why it does not. It ends soon after ctx, and nothing of it goes on then.

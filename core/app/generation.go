@@ -45,6 +45,7 @@ type parts struct {
 	fx.In
 	Backends []api.Service `group:"backends"`
 	Fronts   []api.Service `group:"fronts"`
+	Outlooks []api.Service `group:"outlooks"`
 	Drains   []api.Drain   `group:"drains"`
 	Checks   []api.Check   `group:"checks"`
 	Reports  []api.Report  `group:"reports"`
@@ -52,7 +53,10 @@ type parts struct {
 }
 
 // services are all of them, those that run the workers first.
-func (p *parts) services() []api.Service { return slices.Concat(p.Backends, p.Fronts) }
+func (p *parts) services() []api.Service { return slices.Concat(p.Backends, p.doors()) }
+
+// doors are those that are asked from outside.
+func (p *parts) doors() []api.Service { return slices.Concat(p.Fronts, p.Outlooks) }
 
 // newGeneration builds every part; nothing runs before start. Number 1 is the
 // first of this run, whose start nothing else serves beside.
@@ -128,7 +132,7 @@ func (g *generation) start(ctx context.Context) error {
 // serve makes this the generation that every next request goes to. It cannot
 // fail.
 func (g *generation) serve() {
-	for _, f := range g.parts.Fronts {
+	for _, f := range g.parts.doors() {
 		if f, ok := f.(api.Front); ok {
 			f.Switch()
 		}
@@ -142,7 +146,7 @@ func (g *generation) retire(ctx context.Context) error {
 	draining, cancel := context.WithTimeout(ctx, g.config.DrainTimeout)
 	defer cancel()
 	var plain, fronts []api.Drain
-	for _, s := range g.parts.Fronts {
+	for _, s := range g.parts.doors() {
 		if f, ok := s.(api.Front); ok {
 			fronts = append(fronts, f.Retire)
 		} else {
@@ -181,7 +185,7 @@ func (g *generation) end(ctx, draining context.Context) error {
 	// The workers' processes must end even when the drain used up its time.
 	ending, cancel := context.WithTimeout(ctx, stopReserve)
 	defer cancel()
-	return errors.Join(err, all(ending, stops(g.parts.Backends)), g.app.Stop(ending))
+	return errors.Join(err, all(ending, stops(g.parts.Backends)), all(ending, stops(g.parts.Outlooks)), g.app.Stop(ending))
 }
 
 func stops(services []api.Service) []api.Drain {
