@@ -16,8 +16,11 @@ type field struct {
 	exact  string // when it is a number, as it is written in every format
 }
 
-// moment is shown in the time zone of now.
+// moment is shown in the time zone of now; what is not known is 0.
 func moment(name string, t, now time.Time) field {
+	if t.IsZero() {
+		t = time.Unix(0, 0)
+	}
 	return field{name: name, time: t.In(now.Location()), isTime: true}
 }
 

@@ -155,7 +155,7 @@ func (f field) readable() string {
 func (f field) plain() string {
 	switch {
 	case f.isTime:
-		return strconv.FormatInt(max(f.time.Unix(), 0), 10)
+		return strconv.FormatInt(f.time.Unix(), 10)
 	case f.exact != "":
 		return f.exact
 	}
