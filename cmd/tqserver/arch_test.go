@@ -34,9 +34,10 @@ const (
 	protobuf = "google.golang.org/protobuf"
 	cobra    = "github.com/spf13/cobra"
 	yaml     = "go.yaml.in/yaml"
+	promlib  = "github.com/prometheus"
 )
 
-var fenced = []string{fxLib, koanf, goplugin, hclog, grpc, protobuf, cobra, yaml}
+var fenced = []string{fxLib, koanf, goplugin, hclog, grpc, protobuf, cobra, yaml, promlib}
 
 var rules = []rule{
 	{"cmd/tqserver/e2e/...", nil, nil, "end to end: only what a user sees"},
@@ -48,18 +49,22 @@ var rules = []rule{
 	{"core/conf/conftest/*", []string{"core/conf", "sdk/settings"}, nil, "for tests of modules"},
 	{"core/pluginhost/*", []string{"core/api", "sdk/...", "plugins/faulty"}, []string{goplugin, hclog, grpc}, "the only host side of go-plugin"},
 	{"core/telemetry/*", []string{"core/conf", "sdk/..."}, nil, "log"},
+	{"core/metrics/*", []string{"core/api"}, []string{promlib}, "metrics of plugins beside the server's"},
 	{"core/front/*", []string{"core/api", "core/listen", "sdk/..."}, nil, "what fronts share; its test listens for real"},
 	{"core/...", []string{"core/api", "sdk/..."}, nil, "core knows no module"},
 	{"modules/standard/*", []string{"core/module", "modules/..."}, nil, "the list of our modules"},
+	{"modules/admin/module.go", []string{"core/module", "core/conf", "core/api", "core/front", "sdk/..."}, []string{fxLib}, "only module.go knows fx"},
+	{"modules/admin/*", []string{"core/conf", "core/conf/conftest", "core/api", "core/front", "core/fpmstatus", "core/metrics", "sdk/..."}, []string{promlib}, "the only module that knows Prometheus"},
 	{"modules/*/module.go", []string{"core/module", "core/conf", "core/api", "core/docroot", "core/fpmstatus", "core/front", "sdk/..."}, []string{fxLib}, "only module.go knows fx"},
 	{"modules/*/*_test.go", []string{"core/...", "sdk/...", "modules/static"}, []string{fxLib}, "tests of one module"},
 	{"modules/*/*", []string{"core/module", "core/conf", "core/api", "core/docroot", "core/fpmstatus", "core/front", "sdk/..."}, nil, "modules do not import each other"},
 	{"plugins/...", []string{"sdk/..."}, nil, "a plugin imports the sdk only"},
-	{"workers/...", []string{"sdk/..."}, nil, "a worker imports the sdk only"},
+	{"workers/...", []string{"sdk/..."}, []string{promlib}, "a worker imports the sdk only"},
 	{"sdk/control/*", []string{"sdk/..."}, []string{goplugin, hclog, grpc, protobuf}, "the wire"},
 	{"sdk/sdktest/*", []string{"sdk/...", "core/pluginhost", "core/api"}, nil, "runs plugins through the real host"},
 	{"sdk/fastcgi/*", []string{"sdk/cgi"}, nil, "standard library only"},
 	{"sdk/cgi/*", nil, nil, "standard library only"},
+	{"sdk/*", []string{"sdk/..."}, []string{goplugin, hclog, grpc, promlib}, "the sdk knows no server"},
 	{"sdk/...", []string{"sdk/..."}, []string{goplugin, hclog, grpc}, "the sdk knows no server"},
 }
 
@@ -101,6 +106,9 @@ func TestImportCheckFindsBadImports(t *testing.T) {
 		{"modules/http/server.go", modulePath + "core/app"},
 		{"core/conf/load.go", modulePath + "modules/http"},
 		{"core/listen/set.go", koanf + "/v2"},
+		{"modules/http/server.go", promlib + "/client_golang/prometheus"},
+		{"modules/admin/guard.go", fxLib},
+		{"core/fpmstatus/write.go", promlib + "/common/model"},
 		{"core/api/x.go", goplugin},
 		{"core/app/x.go", koanf + "/v2"},
 		{"sdk/contract.go", modulePath + "core/api"},

@@ -4,6 +4,7 @@ package standard
 
 import (
 	"github.com/mevdschee/tqserver/core/module"
+	"github.com/mevdschee/tqserver/modules/admin"
 	"github.com/mevdschee/tqserver/modules/backend"
 	"github.com/mevdschee/tqserver/modules/fastcgi"
 	"github.com/mevdschee/tqserver/modules/http"
@@ -19,5 +20,6 @@ func Modules() []module.Descriptor {
 		router.Module(),
 		static.Module(),
 		backend.Module(),
+		admin.Module(),
 	}
 }

@@ -15,7 +15,7 @@ import (
 func TestREADMECommands(t *testing.T) {
 	needPHP(t)
 	path := nginxPath(t)
-	for _, port := range []string{"8080", "8081", "8082", "9000"} {
+	for _, port := range []string{"8080", "8081", "8082", "8090", "9000"} {
 		l, err := net.Listen("tcp", "127.0.0.1:"+port)
 		if err != nil {
 			skip(t, "a port of the default configuration is taken: "+err.Error())
