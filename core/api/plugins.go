@@ -23,6 +23,11 @@ type PluginSpec struct {
 	DocumentRoot string
 	MaxWorkers   int
 	Settings     json.RawMessage
+	// Env is added to the plugin's environment, "NAME=value" each.
+	Env []string
+	// SHA256 of the executable, in hexadecimal digits, is checked before every
+	// start; empty means that it is not.
+	SHA256 string
 	// User and Group the backend's processes run as; empty means the server's
 	// own. The runtime folder of the worker is given to them.
 	User, Group string
@@ -30,6 +35,20 @@ type PluginSpec struct {
 	Limits process.Limits
 	Cgroup CgroupLimits
 }
+
+// PluginType is a type of worker that the configuration adds: an executable that
+// speaks the plugin protocol.
+type PluginType struct {
+	Name string
+	// Command is the executable, absolute, and its arguments; Env and SHA256 are
+	// those of PluginSpec.
+	Command []string
+	Env     []string
+	SHA256  string
+}
+
+// PluginTypes are all of them.
+type PluginTypes []PluginType
 
 // CgroupLimits are limits of a control group (cgroup v2) that holds all
 // processes of a worker. Zero is none.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/conf"
 	"github.com/mevdschee/tqserver/core/module"
 	"github.com/mevdschee/tqserver/core/telemetry"
@@ -61,7 +62,7 @@ func (c *serverConfig) fixed(tree *conf.Tree, running serverConfig) error {
 
 // coreSections are the parts of the configuration that no module owns.
 func coreSections() []conf.Spec {
-	return []conf.Spec{serverSection, telemetry.Section}
+	return []conf.Spec{serverSection, telemetry.Section, pluginsSection}
 }
 
 // settled is a configuration that was read and is in order, as far as can be
@@ -71,6 +72,7 @@ type settled struct {
 	on     []module.Descriptor
 	server serverConfig
 	log    telemetry.Config
+	types  api.PluginTypes
 }
 
 // settle reads the configuration.
@@ -87,7 +89,11 @@ func settle(b Build, f configFlags) (settled, error) {
 	if err != nil {
 		return settled{}, err
 	}
-	return settled{tree, on, server, log}, nil
+	types, err := pluginTypes(tree)
+	if err != nil {
+		return settled{}, err
+	}
+	return settled{tree, on, server, log, types}, nil
 }
 
 // findServer returns the server's own settings from a configuration that may be

@@ -73,7 +73,7 @@ func TestExplain(t *testing.T) {
 		"full.zzz":      `full: unknown key "zzz"; known are keys, names, pool, wait`,
 		"full.pool.zzz": `full.pool: unknown key "zzz"; known are size`,
 		"worker.wait":   `worker: unknown key "wait"; known are go, size; elsewhere there is full.wait, worker.go.wait`,
-		"pool.size":     `unknown key "pool"; known are full, log, server, worker; elsewhere there is full.pool.size, worker.go.pool.size`,
+		"pool.size":     `unknown key "pool"; known are full, log, plugins, server, worker; elsewhere there is full.pool.size, worker.go.pool.size`,
 		"worker.ruby":   `worker: unknown key "ruby"`,
 		"":              `unknown key ""`,
 	} {

@@ -64,7 +64,7 @@ func newGeneration(number int, c settled, l longLived) (*generation, error) {
 	g := &generation{number: number, log: l.log, config: c.server, requests: front.NewRequests()}
 	taken := claims{}
 	options := []fx.Option{
-		fx.Supply(c.tree, l.log, l.runtime, l.kept, g.requests, api.Reloading(number > 1)),
+		fx.Supply(c.tree, c.types, l.log, l.runtime, l.kept, g.requests, api.Reloading(number > 1)),
 		fx.Provide(
 			func() api.Listen { return l.listen },
 			func() api.Claim { return taken.claim },

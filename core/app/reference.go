@@ -29,8 +29,9 @@ type described struct {
 // coreSummaries say in a sentence what the sections are that no module owns.
 func coreSummaries() map[string]string {
 	return map[string]string{
-		"server": "The server itself: where its files are, and the bounds of start and stop.",
-		"log":    "The server's log, on stderr. Always on.",
+		"server":  "The server itself: where its files are, and the bounds of start and stop.",
+		"log":     "The server's log, on stderr. Always on.",
+		"plugins": pluginsSummary,
 	}
 }
 

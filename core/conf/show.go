@@ -43,7 +43,12 @@ func (t *Tree) Show(o ShowOptions, specs ...Spec) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		section := p.group(spec.Key(), nodes, t.places.below[spec.Key()])
+		var section *yaml.Node
+		if len(nodes) == 1 && nodes[0].Key == listKey {
+			section = p.list(spec.Key(), nodes[0].Value, t.places.below[spec.Key()])
+		} else {
+			section = p.group(spec.Key(), nodes, t.places.below[spec.Key()])
+		}
 		root.Content = append(root.Content, text(spec.Key()), section)
 	}
 	switch {
@@ -94,28 +99,37 @@ func (p *printer) group(path string, nodes []settings.Node, at *place) *yaml.Nod
 			out.Content = append(out.Content, text(n.Key), p.group(below, n.Below, here))
 			continue
 		}
-		value := node(n.Value)
-		shown := ShownValue{Path: below, Value: n.Value, Layer: "default", Source: n.Source}
-		comment := shown.Layer
-		if n.Source != "" {
-			comment += ": " + n.Source
-		}
-		if here != nil {
-			shown.Layer, shown.Source = here.origin.Layer(), ""
-			shown.Name, shown.Line, shown.Column = here.origin.Name, here.origin.Line, here.origin.Column
-			comment = here.origin.String()
-			if shown.Layer != "--set" { // which says so itself
-				comment = shown.Layer + " " + comment
-			}
-		}
-		p.values = append(p.values, shown)
-		value.LineComment = comment
-		out.Content = append(out.Content, text(n.Key), value)
+		out.Content = append(out.Content, text(n.Key), p.value(below, n, here))
 	}
 	if len(out.Content) == 0 {
 		out.Style = yaml.FlowStyle
 	}
 	return out
+}
+
+// list returns the node of a top-level list.
+func (p *printer) list(path string, entries any, at *place) *yaml.Node {
+	return p.value(path, settings.Node{Value: entries}, at)
+}
+
+func (p *printer) value(path string, n settings.Node, at *place) *yaml.Node {
+	value := node(n.Value)
+	shown := ShownValue{Path: path, Value: n.Value, Layer: "default", Source: n.Source}
+	comment := shown.Layer
+	if n.Source != "" {
+		comment += ": " + n.Source
+	}
+	if at != nil {
+		shown.Layer, shown.Source = at.origin.Layer(), ""
+		shown.Name, shown.Line, shown.Column = at.origin.Name, at.origin.Line, at.origin.Column
+		comment = at.origin.String()
+		if shown.Layer != "--set" { // which says so itself
+			comment = shown.Layer + " " + comment
+		}
+	}
+	p.values = append(p.values, shown)
+	value.LineComment = comment
+	return value
 }
 
 // text returns s as YAML has it, in quotes where it would be something else.

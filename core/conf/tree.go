@@ -74,9 +74,14 @@ func sectionsOnly(layer *document) []Problem {
 		if _, ok := value.(map[string]any); ok {
 			continue
 		}
-		layer.tree[key] = map[string]any{}
+		section := map[string]any{}
+		entries, list := value.([]any)
+		if list {
+			section[listKey] = entries // for a List; for any other section the problem stays
+		}
+		layer.tree[key] = section
 		at := layer.places.below[key]
-		if at.leaf = false; value != nil {
+		if at.leaf = list; value != nil {
 			problems = append(problems, Problem{at.origin, settings.Join("", key), notGroup})
 		}
 	}
@@ -102,7 +107,7 @@ func (t *Tree) Sections() []string { return slices.Sorted(maps.Keys(t.values)) }
 // found while reading, sections without an owner among specs, and the settings
 // of each spec.
 func (t *Tree) Check(specs ...Spec) error {
-	problems := slices.Clone(t.problems)
+	problems := t.withoutLists(slices.Clone(t.problems), specs)
 	var known []string
 	for _, spec := range specs {
 		known = append(known, spec.Key())
@@ -136,7 +141,17 @@ func hint(path string, origin Origin) string {
 // decode fills into from the section and returns all its problems.
 func (t *Tree) decode(section string, into any) []Problem {
 	tree, _ := t.values[section].(map[string]any)
-	problems := located(t.places, section, settings.Decode(tree, into))
+	about := t.about(section)
+	if slices.ContainsFunc(about, func(p Problem) bool { return p.Path == section && p.Message == notGroup }) {
+		tree = maps.Clone(tree)
+		delete(tree, listKey) // told already
+	}
+	return append(located(t.places, section, settings.Decode(tree, into)), about...)
+}
+
+// about are the problems of reading a section.
+func (t *Tree) about(section string) []Problem {
+	var problems []Problem
 	for _, p := range t.problems {
 		if rest, ok := strings.CutPrefix(p.Path, section); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
 			problems = append(problems, p)

@@ -87,6 +87,9 @@ func (i *instance) connect(ctx context.Context, as *owner) error {
 	if err := executable(i.spec.Command[0]); err != nil {
 		return err
 	}
+	if err := checkSum(i.spec.Command[0], i.spec.SHA256); err != nil {
+		return err
+	}
 	i.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  control.Handshake(),
 		VersionedPlugins: control.Plugins(nil),

@@ -110,8 +110,10 @@ func (r *runner) spawn(env []string) error {
 // environment is the whole of the plugin's: the host's own is not passed on,
 // it may hold secrets.
 func (r *runner) environment(env []string) []string {
+	env = append(env, r.spec.Env...)
 	for _, name := range []string{"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"} {
-		if value, ok := os.LookupEnv(name); ok {
+		own := slices.ContainsFunc(r.spec.Env, func(pair string) bool { return strings.HasPrefix(pair, name+"=") })
+		if value, ok := os.LookupEnv(name); ok && !own {
 			env = append(env, name+"="+value)
 		}
 	}

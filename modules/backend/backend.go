@@ -50,6 +50,7 @@ type overPool interface {
 type Deps struct {
 	Plugins   api.Plugins
 	Runtime   api.Runtime
+	Types     api.PluginTypes
 	Kept      *api.Kept
 	Reloading api.Reloading
 	Files     api.FileServer // nil when the static module is off
@@ -64,7 +65,7 @@ func New(cfg Config, d Deps) *Backend {
 		d.Kept = &api.Kept{} // nothing came before, nothing comes after
 	}
 	b := &Backend{deps: d, config: cfg, sites: api.KeptValue(d.Kept, "backend", func() *sites { return &sites{} })}
-	definitions, err := loadFolder(cfg.Workers, d.Runtime.Executable)
+	definitions, err := loadFolder(cfg.Workers, allKinds(d.Runtime.Executable, d.Types))
 	b.wrong = err
 	chunks := newChunks()
 	for _, def := range definitions {

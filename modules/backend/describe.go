@@ -19,7 +19,7 @@ func Worker() *conf.WorkerSpec {
 		Defaults: defaultWorker(), Required: []string{"path", "type"},
 		Types: []conf.WorkerType{
 			{Name: "php", Defaults: phpSection{Pool: defaultPool()}},
-			{Name: "go", Defaults: goSection{Pool: defaultPool()}},
+			{Name: "go", Defaults: goSection{Pool: streamPool()}},
 		},
 	}
 }

@@ -2,12 +2,9 @@ package backend
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -15,45 +12,6 @@ import (
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
-
-// kind is a type of worker this module can run.
-type kind struct {
-	// scripts: the process takes CGI scripts below a document root.
-	scripts bool
-	// command returns what to start, from the section of the worker's type,
-	// and takes out of the section what is not the plugin's.
-	command func(executable, folder string, section map[string]any) ([]string, []settings.Problem)
-}
-
-// kinds are the types a worker.yaml may name.
-func kinds() map[string]kind {
-	return map[string]kind{
-		"php": {scripts: true, command: func(executable, _ string, _ map[string]any) ([]string, []settings.Problem) {
-			return []string{executable, "plugin", "php"}, nil
-		}},
-		"go": {command: goCommand},
-	}
-}
-
-// goCommand is the worker's own binary.
-func goCommand(_, folder string, section map[string]any) ([]string, []settings.Problem) {
-	binary, ok := section["binary"].(string)
-	if !ok || binary == "" {
-		return nil, []settings.Problem{{Path: "binary", Message: "give the worker's executable, relative to its folder"}}
-	}
-	delete(section, "binary")
-	path := absolute(folder, binary)
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, []settings.Problem{{Path: "binary", Message: "there is no " + path + "; build it (`make build` for the samples)"}}
-	case err != nil:
-		return nil, []settings.Problem{{Path: "binary", Message: err.Error()}}
-	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
-		return nil, []settings.Problem{{Path: "binary", Message: path + " is not an executable file"}}
-	}
-	return []string{path}, nil
-}
 
 // definition is a worker folder, read and checked.
 type definition struct {
@@ -80,7 +38,7 @@ func (d *definition) refused(refused []sdk.Problem) error {
 
 // loadFolder reads every worker below folder, in the order of their names. The
 // error is about the folder; what is wrong with a worker stands with it.
-func loadFolder(folder, executable string) ([]definition, error) {
+func loadFolder(folder string, all kinds) ([]definition, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, fmt.Errorf("backend.workers: %w", err)
@@ -92,7 +50,7 @@ func loadFolder(folder, executable string) ([]definition, error) {
 		if info, err := os.Stat(path); strings.HasPrefix(e.Name(), ".") || err == nil && !info.IsDir() {
 			continue
 		}
-		d, problems := load(path, executable)
+		d, problems := load(path, all)
 		d.name, d.problems = e.Name(), problems
 		list = append(list, d)
 	}
@@ -100,7 +58,7 @@ func loadFolder(folder, executable string) ([]definition, error) {
 }
 
 // load reads config/worker.yaml of one folder.
-func load(folder, executable string) (definition, []conf.Problem) {
+func load(folder string, all kinds) (definition, []conf.Problem) {
 	var d definition
 	document, err := conf.LoadDocument(filepath.Join(folder, "config", "worker.yaml"))
 	if err != nil {
@@ -108,19 +66,10 @@ func load(folder, executable string) (definition, []conf.Problem) {
 	}
 	d.document = document
 	d.settings = defaultWorker()
-	kinds := kinds()
-	names := make([]string, 0, len(kinds))
-	for name := range kinds {
-		names = append(names, name)
-	}
-	problems := document.Decode(&d.settings, names...)
-	k, ok := kinds[d.settings.Type]
+	problems := document.Decode(&d.settings, all.names()...)
+	k, ok := all[d.settings.Type]
 	if !ok && d.settings.Type != "" {
-		slices.Sort(names)
-		problems = append(problems, document.Problems("", []settings.Problem{{
-			Path:    "type",
-			Message: fmt.Sprintf("%q is no type of worker; there are: %s", d.settings.Type, strings.Join(names, ", ")),
-		}})...)
+		problems = append(problems, document.Problems("", []settings.Problem{all.unknown(d.settings.Type)})...)
 	}
 	if !ok {
 		return d, problems
@@ -131,13 +80,13 @@ func load(folder, executable string) (definition, []conf.Problem) {
 		return d, document.Problems("", []settings.Problem{{Message: err.Error()}})
 	}
 	if len(problems) == 0 { // what follows from a mistake told already is noise
-		problems = document.Problems("", d.check(absFolder, names, document))
+		problems = document.Problems("", d.check(absFolder, all.names(), document))
 	}
 	section, _ := document.Section(d.settings.Type)
 	if section == nil {
 		section = map[string]any{}
 	}
-	d.limits = defaultPool()
+	d.limits = k.limits()
 	if pool, ok := section["pool"]; ok {
 		tree, isMap := pool.(map[string]any)
 		if !isMap {
@@ -146,20 +95,20 @@ func load(folder, executable string) (definition, []conf.Problem) {
 		problems = append(problems, document.Problems(d.settings.Type+".pool", settings.Decode(tree, &d.limits))...)
 		delete(section, "pool")
 	}
-	command, bad := k.command(executable, absFolder, section)
-	problems = append(problems, document.Problems(d.settings.Type, bad)...)
-	raw, err := json.Marshal(section)
-	if err != nil {
-		problems = append(problems, document.Problems("", []settings.Problem{{Path: d.settings.Type, Message: err.Error()}})...)
-	}
 	d.spec = api.PluginSpec{
-		Type: d.settings.Type, Command: command, Worker: filepath.Base(absFolder), Folder: absFolder,
-		MaxWorkers: d.limits.MaxWorkers, Settings: raw, User: d.settings.User, Group: d.settings.Group,
+		Type: d.settings.Type, Worker: filepath.Base(absFolder), Folder: absFolder,
+		MaxWorkers: d.limits.MaxWorkers, User: d.settings.User, Group: d.settings.Group,
 		Limits: d.settings.Isolation.limits(), Cgroup: d.settings.Isolation.cgroup(),
 	}
 	if d.settings.DocumentRoot != "" {
 		d.spec.DocumentRoot = absolute(absFolder, d.settings.DocumentRoot)
 	}
+	problems = append(problems, document.Problems(d.settings.Type, k.launch(&d.spec, section))...)
+	raw, err := json.Marshal(section)
+	if err != nil {
+		problems = append(problems, document.Problems("", []settings.Problem{{Path: d.settings.Type, Message: err.Error()}})...)
+	}
+	d.spec.Settings = raw
 	return d, problems
 }
 
@@ -198,7 +147,7 @@ func (s *workerSettings) Validate() []settings.Problem {
 		say("path", "write it plainly, without a final slash, dots, or escapes: /blog")
 	}
 	if s.Type == "" {
-		say("type", "say what runs the worker: php or go")
+		say("type", "say what runs the worker: php, go, or the name of a plugin")
 	}
 	for i, host := range s.Hosts {
 		if host == "" || strings.ContainsAny(host, "/: *") {

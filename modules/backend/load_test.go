@@ -31,7 +31,7 @@ func TestWorkerSettingsAreDocumented(t *testing.T) {
 }
 
 func TestGoodWorkersAreLoaded(t *testing.T) {
-	list, err := loadFolder("testdata/workers/good", "/bin/tqserver")
+	list, err := loadFolder("testdata/workers/good", allKinds("/bin/tqserver", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestBadWorkersAreTold(t *testing.T) {
 	}
 	for _, e := range entries {
 		folder := filepath.Join("testdata/workers/bad", e.Name())
-		_, problems := load(folder, "/bin/tqserver")
+		_, problems := load(folder, allKinds("/bin/tqserver", nil))
 		conftest.Wants(t, filepath.Join(folder, "config", "worker.yaml"), conf.Err(problems))
 	}
 	// All of them in one go.
@@ -110,5 +110,29 @@ func TestFolderWithoutWorkerYamlIsTold(t *testing.T) {
 	err := New(Config{Workers: folder}, Deps{Log: slog.New(slog.DiscardHandler)}).Check(t.Context(), false)
 	if problems := conf.ProblemsOf(err); len(problems) != 1 || !strings.Contains(err.Error(), "empty/config/worker.yaml") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A plugin of the configuration is a type; its name works as any other's.
+func TestPluginTypesAreTypes(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "shop")
+	if err := os.MkdirAll(filepath.Join(folder, "config"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "config", "worker.yaml")
+	if err := os.WriteFile(file, []byte("path: /shop\ntype: legacy\nlegacy: {color: red, pool: {max_workers: 7}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	types := api.PluginTypes{{Name: "legacy", Command: []string{"/usr/bin/legacy", "-v"}, Env: []string{"A=b"}, SHA256: "abc"}}
+	d, problems := load(folder, allKinds("/bin/tqserver", types))
+	want := api.PluginSpec{
+		Type: "legacy", Command: []string{"/usr/bin/legacy", "-v"}, Env: []string{"A=b"}, SHA256: "abc",
+		Worker: "shop", Folder: folder, MaxWorkers: 7, Settings: json.RawMessage(`{"color":"red"}`),
+	}
+	if diff := cmp.Diff(want, d.spec); diff != "" || len(problems) > 0 {
+		t.Errorf("%v %s", problems, diff)
+	}
+	if _, problems := load(folder, allKinds("/bin/tqserver", nil)); !strings.Contains(conf.Err(problems).Error(), "there are: go, php") {
+		t.Errorf("%v", problems)
 	}
 }

@@ -34,14 +34,15 @@ type params struct {
 	Config    Config
 	Plugins   api.Plugins
 	Runtime   api.Runtime
-	Kept      *api.Kept      `optional:"true"`
-	Reloading api.Reloading  `optional:"true"`
-	Files     api.FileServer `optional:"true"`
+	Types     api.PluginTypes `optional:"true"`
+	Kept      *api.Kept       `optional:"true"`
+	Reloading api.Reloading   `optional:"true"`
+	Files     api.FileServer  `optional:"true"`
 	Log       *slog.Logger
 }
 
 func provide(p params) *Backend {
 	return New(p.Config, Deps{
-		Plugins: p.Plugins, Runtime: p.Runtime, Kept: p.Kept, Reloading: p.Reloading, Files: p.Files, Log: p.Log,
+		Plugins: p.Plugins, Runtime: p.Runtime, Types: p.Types, Kept: p.Kept, Reloading: p.Reloading, Files: p.Files, Log: p.Log,
 	})
 }

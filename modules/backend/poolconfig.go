@@ -60,6 +60,14 @@ func defaultPool() poolSettings {
 	}
 }
 
+// streamPool is for processes that serve many requests at once, where a request
+// costs little until it does something: as many as nginx's worker_connections.
+func streamPool() poolSettings {
+	p := defaultPool()
+	p.MaxWorkers = 512
+	return p
+}
+
 // Validate checks the bounds.
 func (p *poolSettings) Validate() []settings.Problem {
 	var bad []settings.Problem
