@@ -1,7 +1,6 @@
 package conf_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -39,7 +38,8 @@ func TestList(t *testing.T) {
 		"no item": {"tools: []\n", []toolConfig{}, nil},
 		"two": {
 			"tools:\n  - name: a\n    args: [x, y]\n  - env: {A: b}\n",
-			[]toolConfig{{Name: "a", Args: []string{"x", "y"}}, {Name: "unnamed", Env: map[string]string{"A": "b"}}}, nil,
+			[]toolConfig{{Name: "a", Args: []string{"x", "y"}}, {Name: "unnamed", Env: map[string]string{"A": "b"}}},
+			nil,
 		},
 		"mistakes": {"tools:\n  - nam: a\n  - x\n  - args: y\n", nil, []string{
 			`FILE:2:5: tools[0].nam: unknown key "nam"; did you mean name?`,
@@ -76,7 +76,7 @@ func TestList(t *testing.T) {
 func TestListIsOnlyWhereOneIsWanted(t *testing.T) {
 	file := write(t, "static: [1]\n")
 	_, err := conf.Load(conf.Options{Files: []string{file}, Sections: []conf.Spec{tools(), static()}})
-	if want := fmt.Sprintf("%s:1:1: static: must be a group", file); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "\n") > 0 {
+	if want := file + ":1:1: static: must be a group"; err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "\n") > 0 {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
