@@ -20,15 +20,15 @@ type brief struct {
 // each, so it allocates nothing unless a user has signed in.
 func briefOf(c *call, ran time.Duration) brief {
 	r := c.r
-	b := brief{started: c.started, ran: ran, method: r.Method, uri: r.RequestURI, script: c.script, length: max(r.ContentLength, 0)}
+	b := brief{started: c.started, ran: ran, method: r.Method, uri: r.RequestURI, script: c.script, user: c.user, length: max(r.ContentLength, 0)}
 	if b.uri == "" {
 		b.uri = r.URL.Path
 	}
-	b.user = userOf(r)
 	return b
 }
 
-// userOf is who signed in: to the web server, or by HTTP's basic scheme.
+// userOf is who signed in: to the web server, or by HTTP's basic scheme. It may
+// be asked while the handler runs.
 func userOf(r *http.Request) string {
 	if f := api.FastCGIFrom(r.Context()); f != nil {
 		if user := f.Params.Get("REMOTE_USER"); user != "" {

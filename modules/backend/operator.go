@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -42,7 +43,10 @@ func (b *Backend) status(ctx context.Context, h *hosted, full bool) api.WorkerSt
 	}
 	ctx, cancel := context.WithTimeout(ctx, inspectWait)
 	defer cancel()
-	if err := h.pool.inspect(ctx, &s); err != nil {
+	switch err := h.pool.inspect(ctx, &s); {
+	case errors.Is(err, errors.ErrUnsupported):
+		s.ProcessesUnread = "its plugin tells nothing about them"
+	case err != nil:
 		s.ProcessesUnread = err.Error()
 	}
 	return s

@@ -50,6 +50,7 @@ type call struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	script   string // SCRIPT_FILENAME, for the log
+	user     string // who signed in; taken early, as the front takes the params back when the handler has returned
 	streams  bool   // the handler itself sees when the client leaves
 	conn     *poolConn
 	arrived  time.Time // asked for a process
@@ -110,6 +111,7 @@ func (c *call) fail(f failure) {
 // A process that ended while its connection was idle has seen nothing of the
 // request, so it may be sent again; once, since twice is a pattern.
 func (c *call) start(params fastcgi.Params, body []byte) error {
+	c.user = userOf(c.r)
 	c.arrived = time.Now()
 	for try := 0; ; try++ {
 		conn, err := c.pool.acquire(c)
