@@ -19,7 +19,7 @@ func withAdmin(t *testing.T, pool string) (*server, string) {
 	t.Helper()
 	files := smallPool(pool)
 	files["workers/app/config/worker.yaml"] += "fastcgi: {listen: [\"unix:app.sock\"]}\n"
-	files["config/tqserver.yaml"] = baseConfig + "admin:\n  listen: [\"127.0.0.1:0\"]\n"
+	files["config/tqserver.yaml"] = baseConfig + "admin:\n  listen: [\"127.0.0.1:0\", \"unix:admin.sock\"]\n"
 	s := start(t, options{files: files})
 	return s, adminOf(t, s)
 }
@@ -127,6 +127,11 @@ func TestStatusWhileEveryProcessIsBusy(t *testing.T) {
 	must(t, c, 405, "POST", admin+"/", strings.NewReader("a=b"))
 	if a, err := raw(t, strings.TrimPrefix(admin, "http://"), "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"); err != nil || a.StatusCode != 403 || strings.Contains(a.body, "app") {
 		t.Errorf("%v %v %s", err, a.Response, a.body)
+	}
+
+	if a, err := exchange(dial(t, "unix", s.path("admin.sock")), "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); err != nil ||
+		!strings.Contains(a.body, "1/1") || mustMode(t, s.path("admin.sock")) != 0o600 {
+		t.Errorf("%v %+v", err, a)
 	}
 
 	s.open(t, gate)
