@@ -49,7 +49,7 @@ soak: need-test build
 
 # go test takes one target of one package at a time. Before Go 1.27 the end of
 # -fuzztime can be reported as a failure without an input (golang/go#75804).
-FUZZED := ./sdk/fastcgi ./sdk/cgi ./sdk/settings ./core/conf ./core/docroot
+FUZZED := ./sdk/fastcgi ./sdk/cgi ./sdk/settings ./core/conf ./core/docroot ./plugins/php
 fuzz:
 	@for dir in $(FUZZED); do \
 		for target in $$(go test -list '^Fuzz' $$dir | grep '^Fuzz'); do \

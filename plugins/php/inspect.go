@@ -50,7 +50,7 @@ func (p *plugin) Inspect(ctx context.Context, i sdk.Inspection) ([]sdk.Process, 
 			for _, inode := range sockets {
 				if c, asked := peers[inode]; asked {
 					delete(peers, inode)
-					told := inspect(pid, i.Stack)
+					told := p.inspect(t, pid, i.Stack)
 					told.Connection = c
 					found = append(found, told)
 				}
@@ -66,7 +66,7 @@ func (p *plugin) inspectAll(ctx context.Context, d *diag, stack bool) (found []s
 			if ctx.Err() != nil {
 				return found, ctx.Err()
 			}
-			told := inspect(pid, stack)
+			told := p.inspect(t, pid, stack)
 			sockets, err := socketsOf(pid)
 			denied = permission(denied, err)
 			for _, inode := range sockets {
@@ -88,8 +88,8 @@ func permission(before, err error) error {
 	return before
 }
 
-// inspect tells what is known of a process from outside.
-func inspect(pid int, stack bool) sdk.Process {
+// inspect tells what is known of a child from outside.
+func (p *plugin) inspect(t *tree, pid int, stack bool) sdk.Process {
 	told := sdk.Process{PID: pid}
 	if s, err := process.ReadStat(pid); err == nil {
 		told.Started = s.StartTime()
@@ -98,9 +98,25 @@ func inspect(pid int, stack bool) sdk.Process {
 	told.PeakMemory = sumKB(procPath(pid, "status"), "VmHWM:")
 	told.CPU = cpuTime(pid)
 	if stack {
-		told.Unread = "not implemented"
+		var err error
+		if told.Stack, err = p.stack(t, pid); err != nil {
+			told.Unread = err.Error()
+		}
 	}
 	return told
+}
+
+// stack reads the stack of the script that a child runs.
+func (p *plugin) stack(t *tree, pid int) ([]string, error) {
+	l, err := layoutOf(t.version)
+	if err != nil {
+		return nil, err
+	}
+	globals, err := p.programs.globals(pid)
+	if err != nil {
+		return nil, err
+	}
+	return readStack(processMemory(pid), l, globals)
 }
 
 // sumKB adds the values of lines like "VmHWM: 12 kB", in bytes; 0 when the

@@ -16,8 +16,9 @@ const Version = "1"
 
 // plugin implements sdk.Plugin, sdk.Retirer and sdk.Inspector.
 type plugin struct {
-	log   *slog.Logger
-	trees forest
+	log      *slog.Logger
+	trees    forest
+	programs programs
 
 	mu       sync.Mutex
 	released []string      // endpoint IDs not dealt with yet

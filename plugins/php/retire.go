@@ -22,7 +22,7 @@ func (p *plugin) Retire(ctx context.Context, r sdk.Retirement) (sdk.Process, err
 	}
 	told := sdk.Process{PID: pid, Connection: r.Connection}
 	if r.Busy {
-		told = inspect(pid, true)
+		told = p.inspect(t, pid, true)
 		told.Connection = r.Connection
 	}
 	reason := r.Reason

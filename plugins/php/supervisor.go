@@ -51,7 +51,7 @@ func newSupervisor(p *plugin, ready prepared, w sdk.Worker, report func(sdk.Stat
 	return &supervisor{
 		p: p, log: log, folder: w.RuntimeFolder, report: report,
 		command: command{
-			path: ready.binary.path, args: arguments(ini, ready.settings, ready.admin), env: ready.env,
+			path: ready.binary.path, version: ready.binary.version, args: arguments(ini, ready.settings, ready.admin), env: ready.env,
 			dir: w.Folder, size: max(w.MaxWorkers, 1),
 		},
 		retired: map[string]*tree{}, ending: map[string]func(){}, ended: make(chan string),

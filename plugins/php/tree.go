@@ -31,7 +31,8 @@ const (
 type tree struct {
 	name     string // "php-1": the endpoint's ID
 	socket   string
-	serving  int // children that the pool may use at once
+	version  string // of PHP
+	serving  int    // children that the pool may use at once
 	started  time.Time
 	proc     *process.Process
 	group    process.Group
@@ -42,11 +43,12 @@ type tree struct {
 
 // command is how a tree is started.
 type command struct {
-	path string
-	args []string
-	env  []string
-	dir  string // the current folder
-	size int    // requests at once
+	path    string
+	version string
+	args    []string
+	env     []string
+	dir     string // the current folder
+	size    int    // requests at once
 }
 
 // spare is how many children there are beyond those: a child that is retired
@@ -55,7 +57,7 @@ const spare = 1
 
 // startTree starts php-cgi on a new socket in folder. It outlives ctx.
 func startTree(log *slog.Logger, c command, folder, name string) (*tree, error) {
-	t := &tree{name: name, socket: filepath.Join(folder, name+".sock"), serving: c.size, started: time.Now(), out: &output{log: log}}
+	t := &tree{name: name, socket: filepath.Join(folder, name+".sock"), version: c.version, serving: c.size, started: time.Now(), out: &output{log: log}}
 	socket, err := listen(t.socket)
 	if err != nil {
 		return nil, err
