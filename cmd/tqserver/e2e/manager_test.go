@@ -47,16 +47,6 @@ func (s *server) status(t *testing.T) fpmStatus {
 	return decode[fpmStatus](t, must(t, newClient(t), 200, "GET", "http://"+s.http+"/status?json&full", nil).body)
 }
 
-// pids of the processes that the pool holds, idle or active.
-func (f fpmStatus) pids() []int {
-	var pids []int
-	for _, p := range f.Processes {
-		pids = append(pids, p.PID)
-	}
-	slices.Sort(pids)
-	return pids
-}
-
 // privateMemory is what a process has for itself, in bytes.
 func privateMemory(pid int) (sum int) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))

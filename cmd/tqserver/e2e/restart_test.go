@@ -21,7 +21,7 @@ func TestRestartLosesNoRequest(t *testing.T) {
 	gate := unique(t)
 	running := later(newClient(t), "http://"+s.http+"/gate.php?name="+gate)
 	old := s.atGate(t, gate)
-	for range 4 {
+	for range 2 {
 		before := s.phps()
 		_, stderr, code := s.command(t, "restart", "app")
 		if code != 0 {
@@ -110,7 +110,7 @@ func TestRestartThatFailsKeepsTheOldProcesses(t *testing.T) {
 func (s *server) onePHPOf(t *testing.T, worker string) php {
 	t.Helper()
 	var found []php
-	poll(t, 10*time.Second, fmt.Sprintf("one tree of %s", worker), func() bool {
+	poll(t, 10*time.Second, "one tree of "+worker, func() bool {
 		found = found[:0]
 		for _, tree := range s.phps() {
 			cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", tree.parent.pid))

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -51,7 +50,7 @@ func TestRetirementBehindOneKeptConnection(t *testing.T) {
 	needPHP(t)
 	s := start(t, options{files: appPool("max_workers: 1, max_requests: 100")})
 	c := dial(t, "unix", s.unix)
-	pids := map[string]bool{}
+	pids := map[int]bool{}
 	for i := range 1000 {
 		if _, err := c.Write(request(1, true, nil, s.scriptParams("/srv.php")...)); err != nil {
 			t.Fatalf("request %d: %v", i, err)
@@ -60,7 +59,7 @@ func TestRetirementBehindOneKeptConnection(t *testing.T) {
 		if err != nil || !a.ended || a.status() != 200 {
 			t.Fatalf("request %d: %+v, %v", i, a, err)
 		}
-		pids[fmt.Sprint(decode[seen](t, a.body()).PID)] = true
+		pids[decode[seen](t, a.body()).PID] = true
 	}
 	if len(pids) < 9 || len(pids) > 14 {
 		t.Errorf("1000 requests were served by %d processes", len(pids))
