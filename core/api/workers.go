@@ -19,6 +19,9 @@ type Worker struct {
 	Path string
 	// Listen lists the worker's own FastCGI addresses.
 	Listen []string
+	// Where says in which file and line a setting of the worker stands; nil when
+	// nobody knows.
+	Where Where
 	// HoldsScript says whether SCRIPT_FILENAME names a file below the worker's
 	// document root, and how long that root is (the longest wins); nil for a
 	// worker without a document root.
@@ -68,6 +71,9 @@ func FastCGIFrom(ctx context.Context) *FastCGI {
 	f, _ := ctx.Value(fastCGIKey{}).(*FastCGI)
 	return f
 }
+
+// Where returns the file, line and path of a setting, as messages begin.
+type Where func(path string) string
 
 // Listen opens an address, "host:port" or "unix:path", for the setting named.
 // The socket may outlive the listener: closing gives it back.

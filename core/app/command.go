@@ -26,6 +26,11 @@ func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override one setting: `section.key=value` (repeatable)")
 }
 
+// options are what conf.Load reads for these flags.
+func (f *configFlags) options() conf.Options {
+	return conf.Options{Files: f.files, Environ: os.Environ(), Sets: f.sets}
+}
+
 func rootCommand(b Build) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tqserver",
@@ -74,7 +79,8 @@ func checkCommand(b Build) *cobra.Command {
 		Short: "Check the configuration and every worker, and start nothing",
 		Long: `Check the configuration, every worker.yaml, and what they name (programs, folders);
 each plugin is asked to check its own settings. Prints everything that is wrong,
-with file, line and path. Exit code 0: serve would start.`,
+with file, line and path. An address that another process listens on is a mistake, too,
+but for the server that runs with this configuration. Exit code 0: serve would start.`,
 		Example: `  tqserver check
   tqserver check --config /etc/tqserver/tqserver.yaml && systemctl restart tqserver`,
 		Args: cobra.NoArgs,

@@ -38,6 +38,7 @@ type generation struct {
 	log      *slog.Logger
 	config   serverConfig
 	requests *front.Requests
+	claims   *claims
 }
 
 // parts is what modules contribute: a set, since fx gives no order.
@@ -61,13 +62,13 @@ func (p *parts) doors() []api.Service { return slices.Concat(p.Fronts, p.Outlook
 // newGeneration builds every part; nothing runs before start. Number 1 is the
 // first of this run, whose start nothing else serves beside.
 func newGeneration(number int, c settled, l longLived) (*generation, error) {
-	g := &generation{number: number, log: l.log, config: c.server, requests: front.NewRequests()}
-	taken := claims{}
+	g := &generation{number: number, log: l.log, config: c.server, requests: front.NewRequests(), claims: newClaims(c.tree.Where)}
 	options := []fx.Option{
 		fx.Supply(c.tree, c.types, l.log, l.runtime, l.kept, g.requests, api.Reloading(number > 1)),
 		fx.Provide(
-			func() api.Listen { return l.listen },
-			func() api.Claim { return taken.claim },
+			func() api.Listen { return g.claims.placed(l.listen) },
+			func() api.Claim { return g.claims.claim },
+			func() api.Where { return c.tree.Where },
 			func() api.Plugins { return l.plugins },
 			func() api.Draining { return l.draining },
 			func() api.Failed { return l.failed },

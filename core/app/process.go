@@ -62,11 +62,16 @@ type process struct {
 }
 
 // open reads the configuration and builds a generation from it.
-func open(ctx context.Context, b Build, f configFlags, stderr io.Writer) (_ *process, err error) {
+func open(ctx context.Context, b Build, f configFlags, stderr io.Writer) (*process, error) {
 	c, err := settle(b, f)
 	if err != nil {
 		return nil, err
 	}
+	return newProcess(ctx, b, f, c, stderr)
+}
+
+// newProcess builds the first generation from a configuration.
+func newProcess(ctx context.Context, b Build, f configFlags, c settled, stderr io.Writer) (_ *process, err error) {
 	executable, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding the server's own executable: %w", err)
@@ -126,18 +131,6 @@ func open(ctx context.Context, b Build, f configFlags, stderr io.Writer) (_ *pro
 	}
 	p.current.Store(first)
 	return p, nil
-}
-
-func check(ctx context.Context, b Build, f configFlags, stderr io.Writer) error {
-	p, err := open(ctx, b, f, stderr)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	first := p.current.Load()
-	ctx, cancel := context.WithTimeout(ctx, first.config.StartTimeout)
-	defer cancel()
-	return first.check(ctx, true)
 }
 
 // retire ends g in the background. A place in retiring.room has been taken.

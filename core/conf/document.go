@@ -24,6 +24,9 @@ func LoadDocument(path string) (*Document, error) {
 // Path returns the path the document was loaded from, as it was given.
 func (d *Document) Path() string { return d.doc.places.origin.Name }
 
+// Where is Tree.Where for a document.
+func (d *Document) Where(path string) string { return where(d.doc.places, path) }
+
 // Decode fills into, a pointer to a struct that holds the defaults, and
 // returns every problem. The top-level keys named in other belong to somebody
 // else: they must be groups, and are read with Section.

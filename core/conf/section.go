@@ -43,7 +43,7 @@ func (s Section[T]) Defaults() T { return s.defaults() }
 // The error is an *Errors with every problem.
 func (s Section[T]) Decode(t *Tree) (T, error) {
 	value := s.defaults()
-	if err := Err(t.decode(s.key, &value)); err != nil {
+	if err := Err(t.decode(s.key, &value)); err != nil && !t.lenient {
 		return s.defaults(), err
 	}
 	return value, nil

@@ -31,6 +31,7 @@ type Tree struct {
 	places   *place
 	problems []Problem // found while reading; Check reports them
 	files    []string  // see Files
+	lenient  bool
 }
 
 // Load reads and merges the layers: files < environment < --set. The error is
@@ -93,6 +94,22 @@ const notGroup = "must be a group of settings, one key: value per line below it"
 // Files returns the files the configuration was read from, and the patterns of
 // those that may come to belong to it, as filepath.Glob takes them.
 func (t *Tree) Files() []string { return slices.Clone(t.files) }
+
+// Where returns the place of the setting, or of the nearest one above it that was
+// written, and its path: "tqserver.yaml:3:5: http.listen[0]".
+func (t *Tree) Where(path string) string { return where(t.places, path) }
+
+func where(places *place, path string) string {
+	return strings.TrimSuffix(Problem{Origin: places.find(path), Path: path}.String(), ": ")
+}
+
+// Lenient returns the tree for whoever wants to find more that is wrong than what
+// Check has told: of its sections, what has a problem is the default.
+func (t *Tree) Lenient() *Tree {
+	lenient := *t
+	lenient.lenient = true
+	return &lenient
+}
 
 // Has says whether the section stands in the configuration, even if empty.
 func (t *Tree) Has(section string) bool {

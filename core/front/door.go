@@ -37,6 +37,8 @@ type Changer interface {
 type Entry struct {
 	// Setting names it in messages: "http.listen[0]".
 	Setting string
+	// Where, if not empty, is its name with file and line, for what is wrong with it.
+	Where   string
 	Address string
 	File    api.SocketFile
 	// Route says what the door leads to; doors of one route lead to the same. A
@@ -48,6 +50,14 @@ type Entry struct {
 	Settings any
 	// New makes the server, which leads to the handler given.
 	New func(http.Handler) Server
+}
+
+// where names the entry in an error.
+func (e *Entry) where() string {
+	if e.Where != "" {
+		return e.Where
+	}
+	return e.Setting
 }
 
 // retirePoll is how often the end of a retiring door's connections is looked for.

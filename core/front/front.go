@@ -65,7 +65,7 @@ func New(entries []Entry, d Deps) *Front {
 func (f *Front) Check(context.Context, bool) error {
 	errs := make([]error, 0, len(f.entries))
 	for _, e := range f.entries {
-		errs = append(errs, f.Claim(e.Setting, e.Address))
+		errs = append(errs, f.Claim(e.where(), e.Address))
 	}
 	return errors.Join(errs...)
 }
@@ -85,7 +85,7 @@ func (f *Front) Start(context.Context) error {
 			f.taken = append(f.taken, taken{door: before})
 			continue
 		}
-		l, err := f.Listen(e.Setting, address(e, before), e.File)
+		l, err := f.Listen(e.where(), address(e, before), e.File)
 		switch {
 		case err != nil:
 			errs = append(errs, f.explain(err, e))

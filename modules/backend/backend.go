@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -54,6 +55,7 @@ type Deps struct {
 	Kept      *api.Kept
 	Reloading api.Reloading
 	Files     api.FileServer // nil when the static module is off
+	Where     api.Where      // of tqserver.yaml; nil when nobody knows
 	Log       *slog.Logger
 }
 
@@ -66,7 +68,13 @@ func New(cfg Config, d Deps) *Backend {
 	}
 	b := &Backend{deps: d, config: cfg, sites: api.KeptValue(d.Kept, "backend", func() *sites { return &sites{} })}
 	definitions, err := loadFolder(cfg.Workers, allKinds(d.Runtime.Executable, d.Types))
-	b.wrong = err
+	if err != nil {
+		where := "backend.workers"
+		if d.Where != nil {
+			where = d.Where(where)
+		}
+		b.wrong = fmt.Errorf("%s: %w", where, err)
+	}
 	chunks := newChunks()
 	for _, def := range definitions {
 		err := conf.Err(def.problems)
@@ -99,7 +107,7 @@ func (b *Backend) host(def definition, chunks *sync.Pool) error {
 	}
 	h := &hosted{definition: def, key: key, worker: w}
 	w.status = func(r *http.Request) api.WorkerStatus { return b.status(r.Context(), h, fpmFull(r)) }
-	h.api = api.Worker{Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Listen: def.settings.FastCGI.Listen}
+	h.api = api.Worker{Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Listen: def.settings.FastCGI.Listen, Where: def.document.Where}
 	h.api.Handler = &streamHandler{worker: w}
 	if def.kind.scripts {
 		root, err := docroot.New(docroot.Options{
@@ -131,8 +139,9 @@ func (b *Backend) Check(ctx context.Context, deep bool) error {
 		return b.wrong
 	}
 	return errors.Join(b.wrong, each(b.defined, func(def definition) error {
-		if len(def.spec.Command) == 0 {
-			return nil
+		noOwner := func(p conf.Problem) bool { return p.Path == "user" || p.Path == "group" }
+		if len(def.spec.Command) == 0 || slices.ContainsFunc(def.problems, noOwner) {
+			return nil // it cannot be started
 		}
 		problems, err := b.deps.Plugins.Check(ctx, def.spec)
 		if err != nil {

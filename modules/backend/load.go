@@ -2,9 +2,13 @@ package backend
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -41,7 +45,10 @@ func (d *definition) refused(refused []sdk.Problem) error {
 func loadFolder(folder string, all kinds) ([]definition, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, fmt.Errorf("backend.workers: %w", err)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is no folder %s; make it, or name the one that holds the workers: %w", folder, err)
+		}
+		return nil, err
 	}
 	var list []definition
 	for _, e := range entries {
@@ -128,13 +135,39 @@ func (d *definition) check(folder string, types []string, document *conf.Documen
 		root := absolute(folder, s.DocumentRoot)
 		if s.DocumentRoot == "" {
 			say("document_root", "a %s worker needs the folder of its scripts", s.Type)
-		} else if info, err := os.Stat(root); err != nil {
+		} else if info, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+			say("document_root", "there is no folder %s; make it, or name another", root)
+		} else if err != nil {
 			say("document_root", "%v", err)
 		} else if !info.IsDir() {
 			say("document_root", "%s is not a folder", root)
 		}
 	}
+	s.checkOwner(say)
 	return bad
+}
+
+// checkOwner finds names that this machine does not know, and what only root may do.
+func (s *workerSettings) checkOwner(say func(path, format string, args ...any)) {
+	allowed := func(path, name, id string, own int) {
+		if os.Geteuid() != 0 && id != strconv.Itoa(own) {
+			say(path, "only a server started as root can run a worker as %s; leave it out, or start the server as root", name)
+		}
+	}
+	if s.User != "" {
+		if u, err := user.Lookup(s.User); err != nil {
+			say("user", "there is no user %q on this machine; make it (useradd --system %s), or name another", s.User, s.User)
+		} else {
+			allowed("user", s.User, u.Uid, os.Geteuid())
+		}
+	}
+	if s.Group != "" {
+		if g, err := user.LookupGroup(s.Group); err != nil {
+			say("group", "there is no group %q on this machine; make it (groupadd --system %s), or name another", s.Group, s.Group)
+		} else {
+			allowed("group", s.Group, g.Gid, os.Getegid())
+		}
+	}
 }
 
 // Validate checks what stands alone.

@@ -38,11 +38,12 @@ type params struct {
 	Kept      *api.Kept       `optional:"true"`
 	Reloading api.Reloading   `optional:"true"`
 	Files     api.FileServer  `optional:"true"`
+	Where     api.Where       `optional:"true"`
 	Log       *slog.Logger
 }
 
 func provide(p params) *Backend {
 	return New(p.Config, Deps{
-		Plugins: p.Plugins, Runtime: p.Runtime, Types: p.Types, Kept: p.Kept, Reloading: p.Reloading, Files: p.Files, Log: p.Log,
+		Plugins: p.Plugins, Runtime: p.Runtime, Types: p.Types, Kept: p.Kept, Reloading: p.Reloading, Files: p.Files, Where: p.Where, Log: p.Log,
 	})
 }

@@ -29,10 +29,15 @@ func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Ser
 	shared := cfg
 	shared.Listen = nil // an address is a door of its own
 	var entries []front.Entry
-	add := func(setting, route string, listen []string, handler http.Handler) {
+	add := func(setting, route string, listen []string, where api.Where, handler http.Handler) {
 		for i, address := range listen {
+			place := ""
+			if where != nil {
+				place = where(settings.Index("fastcgi.listen", i))
+			}
 			entries = append(entries, front.Entry{
 				Setting:  settings.Index(setting, i),
+				Where:    place,
 				Address:  address,
 				File:     api.SocketFile{Mode: cfg.SocketMode.Mode(), Group: cfg.SocketGroup},
 				Route:    route,
@@ -42,7 +47,7 @@ func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Ser
 			})
 		}
 	}
-	add("fastcgi.listen", "", cfg.Listen, router)
+	add("fastcgi.listen", "", cfg.Listen, nil, router)
 	for _, w := range workers {
 		if len(w.Listen) == 0 {
 			continue
@@ -51,7 +56,7 @@ func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Ser
 		if err != nil {
 			return nil, fmt.Errorf("fastcgi: %w", err)
 		}
-		add("worker "+w.Name+": fastcgi.listen", w.Name, w.Listen, handler)
+		add("worker "+w.Name+": fastcgi.listen", w.Name, w.Listen, w.Where, handler)
 	}
 	return &Server{front.New(entries, d)}, nil
 }

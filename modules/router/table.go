@@ -42,7 +42,8 @@ func newTable(workers api.Workers) (*table, error) {
 			host = strings.ToLower(host)
 			for _, other := range t.byHost[host] {
 				if other.Path == w.Path {
-					errs = append(errs, fmt.Errorf("workers %s and %s both have the route %s%s", other.Name, w.Name, host, w.Path))
+					errs = append(errs, fmt.Errorf("%sworkers %s and %s both have the route %s%s; give one of them another path, or hosts%s",
+						place(w), other.Name, w.Name, host, w.Path, elsewhere(other)))
 				}
 			}
 			t.byHost[host] = append(t.byHost[host], w)
@@ -52,6 +53,21 @@ func newTable(workers api.Workers) (*table, error) {
 		slices.SortFunc(list, func(a, b *api.Worker) int { return len(b.Path) - len(a.Path) })
 	}
 	return t, errors.Join(errs...)
+}
+
+// place is where the worker's route was written, as the beginning of a message.
+func place(w *api.Worker) string {
+	if w.Where == nil {
+		return ""
+	}
+	return w.Where("path") + ": "
+}
+
+func elsewhere(w *api.Worker) string {
+	if w.Where == nil {
+		return ""
+	}
+	return " (the other is at " + w.Where("path") + ")"
 }
 
 // byScript returns the worker whose document root holds the script; of
