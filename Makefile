@@ -1,5 +1,6 @@
 # make run    build, and serve the sample workers
 # make test   everything CI runs: lint, unit, race, end-to-end and fuzz tests
+# make bench  measure beside nginx, Apache, Caddy, lighttpd and PHP-FPM
 SHELL := /bin/sh
 BIN := bin
 # Pinned; built once into bin/ by the Go toolchain.
@@ -7,7 +8,7 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 30s
 
-.PHONY: run build test check race e2e fuzz soak bench lint generate clean
+.PHONY: run build test check race e2e fuzz soak bench microbench lint generate clean
 
 run: need-run build
 	$(BIN)/tqserver serve
@@ -18,11 +19,13 @@ build:
 
 test: need-test check race fuzz
 
-.PHONY: need-run need-test
+.PHONY: need-run need-test need-bench
 need-run:
 	@.ci/need run
 need-test:
 	@.ci/need test
+need-bench:
+	@.ci/need bench
 
 check: lint
 	go vet ./...
@@ -63,14 +66,20 @@ fuzz:
 		done; \
 	done
 
-bench:
+# Beside the rivals, in one run; installs them. BENCH=--quick for a look.
+bench: need-bench build
+	go build -o $(BIN)/tqbench ./cmd/tqbench
+	go build -o $(BIN)/tqbench-peer ./cmd/tqbench/peer
+	$(BIN)/tqbench $(BENCH)
+
+microbench:
 	go test -run '^$$' -bench . -benchmem -count 6 ./sdk/fastcgi ./modules/backend ./core/docroot
 
 # The reference pages and schemas; then, where protoc is, the wire's code.
 generate:
 	go generate ./cmd/tqserver
-	@if command -v protoc >/dev/null; then go generate ./sdk/control; \
-	else echo "no protoc: sdk/control was left as it is"; fi
+	@if command -v protoc >/dev/null; then go generate ./sdk/control ./cmd/tqbench/peer/rpc; \
+	else echo "no protoc: sdk/control and cmd/tqbench/peer/rpc were left as they are"; fi
 
 clean:
 	rm -rf $(BIN) run workers/*/bin
