@@ -48,8 +48,8 @@ func (p *pool) await(c *poolConn, patience time.Duration, facts []slog.Attr) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if waitLetGo(ctx, u) == nil || ctx.Err() == nil {
-		return // an error before that leaves no way to know
+	if err := waitLetGo(ctx, u); !timeout(err) {
+		return // it has; another error leaves no way to know
 	}
 	killing, cancel := context.WithTimeout(context.Background(), retireWait)
 	defer cancel()
