@@ -89,12 +89,14 @@ func (p *process) Restart(ctx context.Context, worker string) error {
 // Status implements control.Handler.
 func (p *process) Status(ctx context.Context, worker string, full bool) ([]api.WorkerStatus, error) {
 	operator := p.current.Load().parts.Operator
-	if operator == nil {
+	var names []string
+	switch {
+	case worker != "" && operator == nil:
 		return nil, errNoOperator
-	}
-	names := operator.Names()
-	if worker != "" {
+	case worker != "":
 		names = []string{worker}
+	case operator != nil:
+		names = operator.Names()
 	}
 	list, errs := make([]api.WorkerStatus, len(names)), make([]error, len(names))
 	var asking sync.WaitGroup

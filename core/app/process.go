@@ -39,6 +39,7 @@ type process struct {
 	log     *slog.Logger
 	live    *telemetry.Live
 	sockets *listen.Set
+	manager manager
 	shared  longLived
 	failed  chan error
 	started time.Time
@@ -82,7 +83,7 @@ func newProcess(ctx context.Context, b Build, f configFlags, c settled, stderr i
 	}
 	log, live, async := telemetry.New(c.log, stderr)
 	p := &process{
-		build: b, flags: f, fixed: c.server, log: log, live: live, sockets: listen.NewSet(log),
+		build: b, flags: f, fixed: c.server, log: log, live: live, sockets: listen.NewSet(log), manager: manager{log},
 		failed: make(chan error, 1), started: time.Now(), turn: make(chan struct{}, 1),
 	}
 	p.retiring.room = make(chan struct{}, maxRetiring)

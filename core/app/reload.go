@@ -43,6 +43,14 @@ func (p *process) reload(ctx context.Context, dry bool) (out outcome, err error)
 	var began time.Time
 	err = p.inTurn(ctx, func(ctx context.Context) error {
 		began = time.Now()
+		if !dry {
+			p.manager.reloading()
+			defer func() {
+				if p.stopping.Err() == nil {
+					p.manager.ready("serving")
+				}
+			}()
+		}
 		var err error
 		out, err = p.replace(ctx, dry)
 		return err

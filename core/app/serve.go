@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+
+	"github.com/coreos/go-systemd/v22/activation"
 )
 
 func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error {
@@ -21,11 +23,17 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	defer signal.Stop(signals)
 	defer signal.Stop(hangups)
 
+	// First of all, lest a child inherits them.
+	passed := activation.Files(true)
+
 	p, err := open(ctx, b, f, stderr)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	if err := p.sockets.Inherit(passed); err != nil {
+		return err
+	}
 	commands, err := p.openControl() //nolint:contextcheck // listening does not wait
 	if err != nil {
 		return err
@@ -47,10 +55,17 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 		return p.aborted(<-started)
 	}
 	first.serve()
+	for _, name := range p.sockets.Unused() {
+		p.log.Warn("a socket was passed to the server that no setting listens on; connections to it wait", "socket", name)
+	}
+	p.manager.ready("serving")
 	p.log.Info("ready", "pid", os.Getpid(), "version", b.version())
 	var background sync.WaitGroup
 	background.Go(func() { p.reloadOn(hangups) })
 	background.Go(func() { p.serveControl(p.patience, commands) })
+	if p.manager.there() {
+		background.Go(func() { p.report(p.patience) })
+	}
 
 	var failure error
 	select {
@@ -60,6 +75,8 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	case failure = <-p.failed:
 		p.log.Error("stopping: the server cannot go on", "error", failure)
 	}
+	p.beginStop()
+	p.manager.stopping()
 	err = p.stop(ctx, signals, failure)
 	p.losePatience(nil)
 	background.Wait()

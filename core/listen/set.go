@@ -30,8 +30,9 @@ type Options struct {
 type Set struct {
 	log *slog.Logger
 
-	mu   sync.Mutex
-	open map[*shared]struct{}
+	mu        sync.Mutex
+	open      map[*shared]struct{}
+	inherited []*inherited
 }
 
 // NewSet returns an empty set. Failures to accept are logged to log.
@@ -70,9 +71,12 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 	}
 	var listener net.Listener
 	var file *socketFile
-	if isUnix {
+	switch passed := s.passed(key); {
+	case passed != nil:
+		listener, err = passed.listen()
+	case isUnix:
 		listener, file, err = listenUnix(path, o)
-	} else {
+	default:
 		listener, err = listenTCP(address)
 	}
 	if err != nil {
@@ -111,10 +115,15 @@ func (s *Set) Close() error {
 	for sock := range s.open {
 		handles = append(handles, sock.handles...)
 	}
+	passed := s.inherited
+	s.inherited = nil
 	s.mu.Unlock()
 	var errs []error
 	for _, h := range handles {
 		errs = append(errs, h.Close())
+	}
+	for _, p := range passed {
+		errs = append(errs, p.file.Close())
 	}
 	return errors.Join(errs...)
 }

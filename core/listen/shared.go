@@ -17,6 +17,10 @@ const (
 	logEvery   = 10 * time.Second
 )
 
+// handOver is how long the last handle waits for its taker of a connection that
+// was accepted just before the end.
+const handOver = 50 * time.Millisecond
+
 // shared is one open socket. A single goroutine accepts for all handles: a closed
 // handle then has nothing to be woken from, and no connection is lost between
 // two of them. It takes at most one connection that no handle waits for yet.
@@ -28,6 +32,7 @@ type shared struct {
 	file     *socketFile // nil for TCP
 
 	accepted chan net.Conn
+	ending   chan struct{} // closed when nothing is to be accepted any more
 	closing  chan struct{} // closed when the last handle is
 	ended    chan struct{} // closed when the loop has returned
 
@@ -37,7 +42,7 @@ type shared struct {
 func newShared(set *Set, key, address string, l net.Listener, file *socketFile) *shared {
 	s := &shared{
 		set: set, key: key, address: address, listener: l, file: file,
-		accepted: make(chan net.Conn), closing: make(chan struct{}), ended: make(chan struct{}),
+		accepted: make(chan net.Conn), ending: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go s.loop()
 	return s
@@ -66,7 +71,7 @@ func (s *shared) loop() {
 				return
 			}
 		}
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) || s.isEnding() {
 			return
 		}
 		// Mostly descriptors are short (EMFILE, ENFILE). Nothing that accept
@@ -78,9 +83,34 @@ func (s *shared) loop() {
 		pause = min(max(2*pause, firstPause), lastPause)
 		select {
 		case <-time.After(pause):
-		case <-s.closing:
+		case <-s.ending:
 			return
 		}
+	}
+}
+
+func (s *shared) isEnding() bool {
+	select {
+	case <-s.ending:
+		return true
+	default:
+		return false
+	}
+}
+
+// end accepts nothing more: what waits in the kernel's queue stays there, which
+// matters when another process has the socket as well. A connection in hand goes
+// to who waits in Accept.
+func (s *shared) end() {
+	close(s.ending)
+	if l, ok := s.listener.(interface{ SetDeadline(time.Time) error }); ok {
+		_ = l.SetDeadline(time.Unix(1, 0))
+	}
+	timer := time.NewTimer(handOver)
+	defer timer.Stop()
+	select {
+	case <-s.ended:
+	case <-timer.C:
 	}
 }
 
@@ -126,10 +156,13 @@ func (h *handle) Accept() (net.Conn, error) {
 // called twice.
 func (h *handle) Close() (err error) {
 	h.once.Do(func() {
-		close(h.done)
 		s := h.shared
 		s.set.mu.Lock()
 		defer s.set.mu.Unlock()
+		if len(s.handles) == 1 {
+			s.end()
+		}
+		close(h.done)
 		s.handles = slices.DeleteFunc(s.handles, func(o *handle) bool { return o == h })
 		switch n := len(s.handles); {
 		case n == 0:

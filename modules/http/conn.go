@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,12 +61,32 @@ func boundUnsent(c net.Conn) {
 }
 
 // closeSilent closes the connections that carry no request yet, as a browser's
-// preconnect: http.Server.Shutdown would wait 5 s for one.
+// preconnect: http.Server.Shutdown would wait 5 s for one. One whose request has
+// arrived, and is about to be read, stays.
 func (l *listener) closeSilent() {
 	l.silent.Range(func(c, _ any) bool {
-		_ = c.(*timedConn).Close() //nolint:forcetypeassert // nothing else is stored
+		if t := c.(*timedConn); !t.arrived() { //nolint:forcetypeassert // nothing else is stored
+			_ = t.Close()
+		}
 		return true
 	})
+}
+
+// arrived says whether bytes from the client wait to be read.
+func (c *timedConn) arrived() bool {
+	s, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	_ = raw.Control(func(fd uintptr) {
+		n, _, _ = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return n > 0
 }
 
 func (l *listener) Close() error {

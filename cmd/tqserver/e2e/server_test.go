@@ -45,6 +45,8 @@ type options struct {
 	env     []string          // added to a clean environment
 	dir     string            // folder of a server that ran before, used as it is
 	fails   bool              // the start must fail
+	wrap    []string          // command that executes the server
+	passed  []*os.File        // from descriptor 3 on
 }
 
 // server is one running tqserver in a folder of its own.
@@ -147,7 +149,9 @@ func launch(t *testing.T, o options) *server {
 	for _, set := range o.sets {
 		args = append(args, "--set", set)
 	}
-	s.cmd = exec.Command(serverBinary, args...)
+	args = append(append(append([]string{}, o.wrap...), serverBinary), args...)
+	s.cmd = exec.Command(args[0], args[1:]...)
+	s.cmd.ExtraFiles = o.passed
 	s.cmd.Dir = s.dir
 	s.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "HOME=" + s.dir}, o.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
