@@ -15,10 +15,13 @@ type Worker struct {
 	Name string
 	// Hosts narrows the worker to these host names; empty means any.
 	Hosts []string
-	// Path is the URL prefix, "/" or "/blog", without a trailing slash.
+	// Path is the URL prefix, "/" or "/blog", without a trailing slash; empty when
+	// only the worker's own addresses lead to it.
 	Path string
-	// Listen lists the worker's own FastCGI addresses.
+	// Listen lists the worker's own FastCGI addresses; Access says who may
+	// connect to them.
 	Listen []string
+	Access Access
 	// Where says in which file and line a setting of the worker stands; nil when
 	// nobody knows.
 	Where Where
@@ -86,8 +89,19 @@ type Claim func(setting, address string) error
 // SocketFile says who may connect to a unix socket.
 type SocketFile struct {
 	Mode fs.FileMode
-	// Group by name; empty means the server's own.
-	Group string
+	// Owner and Group by name; empty means the server's own.
+	Owner, Group string
+}
+
+// Access says who may connect to the FastCGI addresses of a worker's own; what it
+// leaves out is as for the common addresses.
+type Access struct {
+	// Mode of the unix sockets; nil is that of the common ones.
+	Mode *fs.FileMode
+	// Owner and Group of the unix sockets, by name.
+	Owner, Group string
+	// Clients that may connect by TCP, IP addresses and networks.
+	Clients []string
 }
 
 // Service is a part of the server that runs. Those in the group `backends` run

@@ -18,7 +18,7 @@ import (
 // lend implements api.Listen by sockets that generations share.
 func lend(set *listen.Set) api.Listen {
 	return func(setting, address string, file api.SocketFile) (net.Listener, error) {
-		l, err := set.Listen(address, listen.Options{Mode: file.Mode, Group: file.Group})
+		l, err := set.Listen(address, listen.Options{Mode: file.Mode, Owner: file.Owner, Group: file.Group})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", setting, err)
 		}

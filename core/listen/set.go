@@ -21,8 +21,8 @@ const DefaultMode fs.FileMode = 0o660
 type Options struct {
 	// Mode of a unix socket's file; 0 means DefaultMode. It is not used for TCP.
 	Mode fs.FileMode
-	// Group the file belongs to, by name; empty leaves it the process's own.
-	Group string
+	// Owner and Group the file belongs to, by name; empty leaves them the process's own.
+	Owner, Group string
 }
 
 // Set is the listening sockets that are open, by address. Its methods may be

@@ -74,18 +74,29 @@ func listenUnix(path string, o Options) (net.Listener, *socketFile, error) {
 	return listener, file, nil
 }
 
-// grant gives the file its group, and its mode if it has another.
+// grant gives the file its owner and group, and its mode if it has another.
 func (f *socketFile) grant(o Options) error {
+	uid, gid := -1, -1 // as it is
+	if o.Owner != "" {
+		owner, err := user.Lookup(o.Owner)
+		if err != nil {
+			return err
+		}
+		if uid, err = strconv.Atoi(owner.Uid); err != nil {
+			return fmt.Errorf("user %s: %w", o.Owner, err)
+		}
+	}
 	if o.Group != "" {
 		group, err := user.LookupGroup(o.Group)
 		if err != nil {
 			return err
 		}
-		gid, err := strconv.Atoi(group.Gid)
-		if err != nil {
+		if gid, err = strconv.Atoi(group.Gid); err != nil {
 			return fmt.Errorf("group %s: %w", o.Group, err)
 		}
-		if err := os.Lchown(f.path, -1, gid); err != nil {
+	}
+	if uid >= 0 || gid >= 0 {
+		if err := os.Lchown(f.path, uid, gid); err != nil {
 			return err
 		}
 	}

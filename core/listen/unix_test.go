@@ -268,10 +268,43 @@ func TestGroupOfASocket(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := set.Listen("unix:"+path, Options{Group: "no such group"}); err == nil {
-		t.Error("a group that is not there was taken")
+	for _, o := range []Options{{Group: "no such group"}, {Owner: "no such user"}} {
+		if _, err := set.Listen("unix:"+path, o); err == nil {
+			t.Errorf("%+v was taken", o)
+		}
 	}
 	if _, err := os.Lstat(path); err == nil {
 		t.Error("the file of a failed start is left")
+	}
+}
+
+func TestOwnerOfASocket(t *testing.T) {
+	name := "nobody"
+	if os.Geteuid() != 0 {
+		me, err := user.Current()
+		if err != nil {
+			t.Skip("the own user has no name")
+		}
+		name = me.Username
+	}
+	owner, err := user.Lookup(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	set := NewSet(slog.New(slog.DiscardHandler))
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := set.Listen("unix:"+path, Options{Owner: name, Mode: 0o600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uid := strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid)); uid != owner.Uid || info.Mode().Perm() != 0o600 {
+		t.Errorf("it is %s's, mode %v", uid, info.Mode())
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }

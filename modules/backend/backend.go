@@ -107,7 +107,7 @@ func (b *Backend) host(def definition, chunks *sync.Pool) error {
 	}
 	h := &hosted{definition: def, key: key, worker: w}
 	w.status = func(r *http.Request) api.WorkerStatus { return b.status(r.Context(), h, fpmFull(r)) }
-	h.api = api.Worker{Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Listen: def.settings.FastCGI.Listen, Where: def.document.Where}
+	h.api = api.Worker{Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Listen: def.settings.FastCGI.Listen, Access: def.settings.FastCGI.access(), Where: def.document.Where}
 	h.api.Handler = &streamHandler{worker: w}
 	if def.kind.scripts {
 		root, err := docroot.New(docroot.Options{

@@ -1,7 +1,13 @@
 package backend
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/sdk/fastcgi"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
@@ -25,7 +31,7 @@ func DefaultConfig() Config {
 
 // workerSettings is worker.yaml, but for the section named by its type.
 type workerSettings struct {
-	Path            string            `conf:"path" doc:"URL prefix of the worker: / or /blog." source:"none: it has to be given"`
+	Path            string            `conf:"path" doc:"URL prefix of the worker: / or /blog. A worker with FastCGI addresses of its own may have none: then nothing else leads to it." source:"none: it has to be given, unless fastcgi.listen is"`
 	Hosts           []string          `conf:"hosts" doc:"Host names the worker answers to; none means any." source:"none: every host"`
 	Type            string            `conf:"type" doc:"What runs the worker: php, go, or the name of a plugin of the configuration; its settings stand in the section of that name." source:"none: it has to be given"`
 	DocumentRoot    string            `conf:"document_root" doc:"Folder of scripts and static files, relative to the worker's folder; needed by php." source:"none: it has to be given for php"`
@@ -38,7 +44,37 @@ type workerSettings struct {
 }
 
 type workerListeners struct {
-	Listen []string `conf:"listen" doc:"Addresses to accept FastCGI on for this worker only: host:port or unix:path." source:"none: the common addresses of the fastcgi section lead here"`
+	Listen         []string           `conf:"listen" doc:"Addresses to accept FastCGI on for this worker only: host:port or unix:path." source:"none: the common addresses of the fastcgi section lead here"`
+	SocketMode     *settings.FileMode `conf:"socket_mode" doc:"Permissions of these unix sockets, as a quoted octal number." source:"none: fastcgi.socket_mode of tqserver.yaml"`
+	SocketOwner    string             `conf:"socket_owner" doc:"User that owns these unix sockets, by name; another one than the server's needs root." source:"none: the server's own"`
+	SocketGroup    string             `conf:"socket_group" doc:"Group of these unix sockets, by name." source:"none: fastcgi.socket_group of tqserver.yaml"`
+	AllowedClients []string           `conf:"allowed_clients" doc:"IP addresses that may connect to these addresses by TCP; others are cut off." source:"none: fastcgi.allowed_clients of tqserver.yaml"`
+}
+
+// Validate checks what stands alone.
+func (l *workerListeners) Validate() []settings.Problem {
+	var bad []settings.Problem
+	if _, err := fastcgi.AllowAddrs(strings.Join(l.AllowedClients, ",")); err != nil && l.AllowedClients != nil {
+		bad = append(bad, settings.Problem{Path: "allowed_clients", Message: err.Error()})
+	}
+	set := map[string]bool{
+		"socket_mode": l.SocketMode != nil, "socket_owner": l.SocketOwner != "", "socket_group": l.SocketGroup != "", "allowed_clients": l.AllowedClients != nil,
+	}
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if set[name] && len(l.Listen) == 0 {
+			bad = append(bad, settings.Problem{Path: name, Message: "has no effect without listen: the worker has no address of its own"})
+		}
+	}
+	return bad
+}
+
+func (l *workerListeners) access() api.Access {
+	a := api.Access{Owner: l.SocketOwner, Group: l.SocketGroup, Clients: l.AllowedClients}
+	if l.SocketMode != nil {
+		mode := l.SocketMode.Mode()
+		a.Mode = &mode
+	}
+	return a
 }
 
 func defaultWorker() workerSettings {

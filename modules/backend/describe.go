@@ -16,7 +16,7 @@ type goSection struct {
 // Worker describes worker.yaml, but for the settings of the plugins.
 func Worker() *conf.WorkerSpec {
 	return &conf.WorkerSpec{
-		Defaults: defaultWorker(), Required: []string{"path", "type"},
+		Defaults: defaultWorker(), Required: []string{"type"},
 		Types: []conf.WorkerType{
 			{Name: "php", Defaults: phpSection{Pool: defaultPool()}},
 			{Name: "go", Defaults: goSection{Pool: streamPool()}},

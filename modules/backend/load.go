@@ -149,6 +149,7 @@ func (d *definition) check(folder string, types []string, document *conf.Documen
 
 // checkOwner finds names that this machine does not know, and what only root may do.
 func (s *workerSettings) checkOwner(say func(path, format string, args ...any)) {
+	s.FastCGI.checkOwner(say)
 	allowed := func(path, name, id string, own int) {
 		if os.Geteuid() != 0 && id != strconv.Itoa(own) {
 			say(path, "only a server started as root can run a worker as %s; leave it out, or start the server as root", name)
@@ -170,11 +171,33 @@ func (s *workerSettings) checkOwner(say func(path, format string, args ...any)) 
 	}
 }
 
+// checkOwner finds names that this machine does not know.
+func (l *workerListeners) checkOwner(say func(path, format string, args ...any)) {
+	if l.SocketOwner != "" {
+		u, err := user.Lookup(l.SocketOwner)
+		switch {
+		case err != nil:
+			say("fastcgi.socket_owner", "there is no user %q on this machine; make it, or name another", l.SocketOwner)
+		case os.Geteuid() != 0 && u.Uid != strconv.Itoa(os.Geteuid()):
+			say("fastcgi.socket_owner", "only a server started as root can give a socket to %s; leave it out, or start the server as root", l.SocketOwner)
+		}
+	}
+	if l.SocketGroup != "" {
+		if _, err := user.LookupGroup(l.SocketGroup); err != nil {
+			say("fastcgi.socket_group", "there is no group %q on this machine; make it, or name another", l.SocketGroup)
+		}
+	}
+}
+
 // Validate checks what stands alone.
 func (s *workerSettings) Validate() []settings.Problem {
 	var bad []settings.Problem
 	say := func(path, message string) { bad = append(bad, settings.Problem{Path: path, Message: message}) }
-	if !strings.HasPrefix(s.Path, "/") {
+	if s.Path == "" && len(s.FastCGI.Listen) > 0 {
+		if len(s.Hosts) > 0 {
+			say("hosts", "has no effect without path: only the worker's own addresses lead to it")
+		}
+	} else if !strings.HasPrefix(s.Path, "/") {
 		say("path", "give the URL prefix of the worker, beginning with a slash: / or /blog")
 	} else if s.Path != "/" && (filepath.Clean(s.Path) != s.Path || strings.ContainsAny(s.Path, "?#%\\ ")) {
 		say("path", "write it plainly, without a final slash, dots, or escapes: /blog")

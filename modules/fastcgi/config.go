@@ -14,8 +14,8 @@ var Section = conf.NewSection("fastcgi", DefaultConfig)
 
 // Config of the FastCGI front.
 type Config struct {
-	Listen         []string          `conf:"listen" doc:"Addresses to accept FastCGI on: host:port or unix:path." source:"PHP-FPM's listen of old, and a unix socket as Debian's"`
-	SocketMode     settings.FileMode `conf:"socket_mode" doc:"Permissions of unix sockets, a worker's own too, as a quoted octal number." source:"PHP-FPM's listen.mode"`
+	Listen         []string          `conf:"listen" doc:"Addresses to accept FastCGI on: host:port or unix:path. An empty list leaves the addresses of the workers' own." source:"PHP-FPM's listen of old, and a unix socket as Debian's"`
+	SocketMode     settings.FileMode `conf:"socket_mode" doc:"Permissions of unix sockets, as a quoted octal number; those of a worker's own too, unless it says otherwise." source:"PHP-FPM's listen.mode"`
 	SocketGroup    string            `conf:"socket_group" doc:"Group of unix sockets, by name, as the web server's www-data; empty means the server's own." source:"none: the group of the process that makes the file, as bind(2) does"`
 	AllowedClients []string          `conf:"allowed_clients" doc:"IP addresses that may connect by TCP; others are cut off." source:"loopback: whoever may connect can run scripts"`
 	ReadTimeout    time.Duration     `conf:"read_timeout" doc:"Longest wait for the next bytes of a request that has begun." source:"nginx's fastcgi_send_timeout"`
@@ -50,9 +50,6 @@ func DefaultConfig() Config {
 // Validate checks the bounds: every wait has an end.
 func (c *Config) Validate() []settings.Problem {
 	var bad []settings.Problem
-	if len(c.Listen) == 0 {
-		bad = append(bad, settings.Problem{Path: "listen", Message: "give at least one address"})
-	}
 	if _, err := fastcgi.AllowAddrs(strings.Join(c.AllowedClients, ",")); err != nil {
 		bad = append(bad, settings.Problem{Path: "allowed_clients", Message: err.Error()})
 	}

@@ -18,7 +18,10 @@ import (
 
 // Server is the FastCGI front of one generation: doors for the common addresses
 // and for each worker that has addresses of its own.
-type Server struct{ *front.Front }
+type Server struct {
+	*front.Front
+	closed bool // it has no address
+}
 
 // New makes the front; nothing listens before Start.
 func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Server, error) {
@@ -26,10 +29,10 @@ func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Ser
 		return nil, err
 	}
 	d.Message = "serving FastCGI"
-	shared := cfg
-	shared.Listen = nil // an address is a door of its own
 	var entries []front.Entry
-	add := func(setting, route string, listen []string, where api.Where, handler http.Handler) {
+	add := func(cfg Config, owner, setting, route string, listen []string, where api.Where, handler http.Handler) {
+		shared := cfg
+		shared.Listen = nil // an address is a door of its own
 		for i, address := range listen {
 			place := ""
 			if where != nil {
@@ -39,7 +42,7 @@ func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Ser
 				Setting:  settings.Index(setting, i),
 				Where:    place,
 				Address:  address,
-				File:     api.SocketFile{Mode: cfg.SocketMode.Mode(), Group: cfg.SocketGroup},
+				File:     api.SocketFile{Mode: cfg.SocketMode.Mode(), Owner: owner, Group: cfg.SocketGroup},
 				Route:    route,
 				Handler:  handler,
 				Settings: shared,
@@ -47,7 +50,7 @@ func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Ser
 			})
 		}
 	}
-	add("fastcgi.listen", "", cfg.Listen, nil, router)
+	add(cfg, "", "fastcgi.listen", "", cfg.Listen, nil, router)
 	for _, w := range workers {
 		if len(w.Listen) == 0 {
 			continue
@@ -56,9 +59,31 @@ func New(cfg Config, router api.Router, workers api.Workers, d front.Deps) (*Ser
 		if err != nil {
 			return nil, fmt.Errorf("fastcgi: %w", err)
 		}
-		add("worker "+w.Name+": fastcgi.listen", w.Name, w.Listen, w.Where, handler)
+		add(ownAccess(cfg, w.Access), w.Access.Owner, "worker "+w.Name+": fastcgi.listen", w.Name, w.Listen, w.Where, handler)
 	}
-	return &Server{front.New(entries, d)}, nil
+	return &Server{front.New(entries, d), len(entries) == 0}, nil
+}
+
+// ownAccess are the settings for a worker's own addresses.
+func ownAccess(cfg Config, access api.Access) Config {
+	if access.Mode != nil {
+		cfg.SocketMode = settings.FileMode(*access.Mode)
+	}
+	if access.Group != "" {
+		cfg.SocketGroup = access.Group
+	}
+	if len(access.Clients) > 0 {
+		cfg.AllowedClients = access.Clients
+	}
+	return cfg
+}
+
+// Check claims every address.
+func (s *Server) Check(ctx context.Context, deep bool) error {
+	if s.closed {
+		return errors.New("fastcgi.listen: there is no address, and no worker has one of its own; give one, or take the section out")
+	}
+	return s.Front.Check(ctx, deep)
 }
 
 // limits are those that the protocol server holds.

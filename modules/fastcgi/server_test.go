@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -220,5 +221,73 @@ func TestFailedAcceptIsLoggedAndTriedAgain(t *testing.T) {
 	_ = newServer(DefaultConfig(), http.NotFoundHandler(), slog.New(slog.NewTextHandler(&log, nil))).Serve(&brokenListener{})
 	if !strings.Contains(log.String(), "too many open files") {
 		t.Errorf("log: %s", log.String())
+	}
+}
+
+// What a worker says of its own addresses holds for them alone.
+func TestOwnAddressesHaveTheirOwnAccess(t *testing.T) {
+	mode := fs.FileMode(0o600)
+	files := map[string]api.SocketFile{}
+	cfg := DefaultConfig()
+	cfg.Listen, cfg.SocketGroup = []string{"127.0.0.1:0"}, "web"
+	addresses := map[string]string{}
+	s, err := New(cfg, fakeRouter{}, api.Workers{
+		{Name: "own", Listen: []string{"127.0.0.1:0", "127.0.0.1:00"}, Access: api.Access{Mode: &mode, Owner: "me", Group: "mine", Clients: []string{"127.0.0.9"}}},
+		{Name: "plain", Listen: []string{"127.0.0.1:000"}},
+	}, deps(t, func(setting, a string, file api.SocketFile) (net.Listener, error) {
+		files[setting] = file
+		l, err := net.Listen("tcp", a)
+		if err == nil {
+			addresses[setting] = l.Addr().String()
+		}
+		return l, err
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Switch()
+	t.Cleanup(func() { _ = s.Stop(context.Background()) })
+	own, plain := api.SocketFile{Mode: 0o600, Owner: "me", Group: "mine"}, api.SocketFile{Mode: 0o660, Group: "web"}
+	for setting, want := range map[string]api.SocketFile{
+		"fastcgi.listen[0]": plain, "worker plain: fastcgi.listen[0]": plain, "worker own: fastcgi.listen[0]": own, "worker own: fastcgi.listen[1]": own,
+	} {
+		if files[setting] != want {
+			t.Errorf("%s: got %+v, want %+v", setting, files[setting], want)
+		}
+	}
+	for setting, allowed := range map[string]bool{"fastcgi.listen[0]": true, "worker plain: fastcgi.listen[0]": true, "worker own: fastcgi.listen[0]": false} {
+		conn, err := net.Dial("tcp", addresses[setting])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := fastcgi.NewConn(conn, fastcgi.ConnOptions{})
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		err = c.Start(fastcgi.Responder, false, fastcgi.Params{
+			{Name: "REQUEST_METHOD", Value: "GET"}, {Name: "SERVER_PROTOCOL", Value: "HTTP/1.1"}, {Name: "HTTP_HOST", Value: "h"}, {Name: "REQUEST_URI", Value: "/"},
+		}, []byte{})
+		if err == nil {
+			_, err = io.ReadAll(c)
+		}
+		if (err == nil) != allowed {
+			t.Errorf("%s: %v", setting, err)
+		}
+		_ = conn.Close()
+	}
+}
+
+func TestNoAddressAtAllIsAnError(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Listen = nil
+	for _, workers := range []api.Workers{nil, {{Name: "a", Listen: []string{"127.0.0.1:0"}}}} {
+		s, err := New(cfg, fakeRouter{}, workers, front.Deps{Claim: func(string, string) error { return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Check(t.Context(), true); (err == nil) != (workers != nil) {
+			t.Errorf("%d workers: %v", len(workers), err)
+		}
 	}
 }

@@ -135,3 +135,20 @@ func TestTwoWorkersWithOneRouteAreAnError(t *testing.T) {
 	}
 	mustNew(t, say("a", "/", "h"), say("b", "/", "i"), say("c", "/"))
 }
+
+// A worker without a path is reached by its own addresses only.
+func TestWorkerWithoutPathHasNoRoute(t *testing.T) {
+	rt := mustNew(t, php("a", "", "/srv/a"), php("b", "", "/srv/a"), say("index", "/"))
+	r := httptest.NewRequest(http.MethodGet, "/x", nil)
+	r = r.WithContext(api.WithFastCGI(r.Context(), &api.FastCGI{Params: fastcgi.Params{{Name: "SCRIPT_FILENAME", Value: "/srv/a/x.php"}}}))
+	if got := ask(rt, r); got != "index /x" {
+		t.Errorf("got %q", got)
+	}
+	h, err := rt.ForWorker("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(h, httptest.NewRequest(http.MethodGet, "/x", nil)); got != "b /x" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -31,6 +31,9 @@ func newTable(workers api.Workers) (*table, error) {
 			errs = append(errs, fmt.Errorf("two workers are named %s", w.Name))
 		}
 		t.byName[w.Name] = w
+		if w.Path == "" {
+			continue // only its own addresses lead to it
+		}
 		if w.HoldsScript != nil {
 			t.scripts = append(t.scripts, w)
 		}
