@@ -70,8 +70,19 @@ func newFolder(parent string) (*folder, error) {
 	return f, nil
 }
 
-// sub makes a folder below, for one plugin process.
+// sub makes a folder below, for one plugin process. One that runs as another
+// user gets a folder beside it too, "user-<uid>", for what the plugin processes
+// of that user hand on to each other.
 func (f *folder) sub(o *owner) (string, error) {
+	if o != nil {
+		shared := filepath.Join(f.path, fmt.Sprintf("user-%d", o.credential.Uid))
+		if err := os.Mkdir(shared, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return "", err
+		}
+		if err := o.give(shared); err != nil {
+			return "", err
+		}
+	}
 	path := filepath.Join(f.path, random())
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return "", err

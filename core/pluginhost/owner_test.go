@@ -49,6 +49,11 @@ func TestRunsAsAnotherUser(t *testing.T) {
 			t.Errorf("%s belongs to %d, mode %v", folder, owner, info.Mode())
 		}
 		stop(t, p)
+		// What its processes hand on to each other is nobody else's, and stays.
+		shared := filepath.Join(h.Folder(), fmt.Sprintf("user-%d", id))
+		if info, err = os.Stat(shared); err != nil || info.Sys().(*syscall.Stat_t).Uid != id || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", shared, info, err)
+		}
 	}
 }
 

@@ -27,21 +27,27 @@ type interpreter struct {
 	version string // "8.2.36"
 }
 
+// asker asks php-cgis what they are, or remembers what they have said.
+type asker struct {
+	cache *cache
+	file  string // see cacheFile
+}
+
 // findBinary returns the php-cgi to run: name, looked up from folder when it
 // is relative with a slash and on PATH when it has none; the newest on PATH
 // when name is empty.
-func findBinary(ctx context.Context, name, folder string) (interpreter, error) {
+func (a asker) findBinary(ctx context.Context, name, folder string) (interpreter, error) {
 	if name != "" {
 		path, err := locate(name, folder)
 		if err != nil {
 			return interpreter{}, fmt.Errorf("%w; install it (apt-get install php-cgi) or name another", err)
 		}
-		return askVersion(ctx, path)
+		return a.askVersion(ctx, path)
 	}
 	var best interpreter
 	var errs []error
 	for _, path := range candidates(searchPath()) {
-		b, err := askVersion(ctx, path)
+		b, err := a.askVersion(ctx, path)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -104,7 +110,11 @@ func candidates(dirs []string) []string {
 }
 
 // askVersion runs path -v.
-func askVersion(ctx context.Context, path string) (interpreter, error) {
+func (a asker) askVersion(ctx context.Context, path string) (interpreter, error) {
+	question := questionOf("version", path)
+	if said, ok := a.cache.get(a.file, question); ok && len(said) == 1 {
+		return interpreter{path: path, version: said[0]}, nil
+	}
 	out, _, err := ask(ctx, path, "", "-v")
 	first, _, _ := strings.Cut(out, "\n")
 	m := regexp.MustCompile(`^PHP ([0-9]+(?:\.[0-9]+)*)\S* \(([^)]*)\)`).FindStringSubmatch(first)
@@ -116,6 +126,7 @@ func askVersion(ctx context.Context, path string) (interpreter, error) {
 	case m[2] != "cgi-fcgi":
 		return interpreter{}, fmt.Errorf("%s is PHP for %s, not php-cgi (cgi-fcgi): apt-get install php-cgi", path, m[2])
 	}
+	a.cache.put(a.file, question, path, nil, []string{m[1]})
 	return interpreter{path: path, version: m[1]}, nil
 }
 
@@ -125,13 +136,24 @@ type probe struct {
 	names   map[string]bool // the settings it knows; nil when it did not say
 }
 
+// settingsScript tells the settings there are, and the files and folders that
+// decide it: php.ini and where it may be, the files of conf.d, the extensions.
+const settingsScript = `<?php echo "\n{tq ", php_ini_loaded_file(), "\n", implode(" ", array_keys(ini_get_all(null, false))), "\n",
+implode("\n", [PHP_CONFIG_FILE_PATH, ini_get("extension_dir"), ...explode(":", PHP_CONFIG_FILE_SCAN_DIR), ...explode(",\n", (string) php_ini_scanned_files())]), " tq}\n";`
+
 // askSettings runs a few lines of PHP with args. Answers come between marks,
 // since php.ini may make PHP print other things.
-func askSettings(ctx context.Context, path string, args []string) (probe, error) {
-	const script = `<?php echo "\n{tq ", php_ini_loaded_file(), "\n", implode(" ", array_keys(ini_get_all(null, false))), " tq}\n";`
+func (a asker) askSettings(ctx context.Context, path, iniFile string, args []string) (probe, error) {
+	if iniFile != "" {
+		args = append([]string{"-c", iniFile}, args...)
+	}
+	question := questionOf(append([]string{"settings", path}, args...)...)
+	if said, ok := a.cache.get(a.file, question); ok && len(said) == 2 {
+		return newProbe(said[0], said[1]), nil
+	}
 	args = append([]string{"-q"}, args...)
 	args = append(args, "-d", "auto_prepend_file=", "-d", "auto_append_file=", "-d", "opcache.enable=0", "-d", "cgi.force_redirect=0", "-d", "disable_functions=")
-	out, complaints, err := ask(ctx, path, script, args...)
+	out, complaints, err := ask(ctx, path, settingsScript, args...)
 	if err != nil {
 		return probe{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -142,17 +164,26 @@ func askSettings(ctx context.Context, path string, args []string) (probe, error)
 			return probe{}, fmt.Errorf("php.ini: %s", strings.TrimSpace(line[len("PHP:  "):]))
 		}
 	}
-	_, out, ok := strings.Cut(out, "\n{tq ")
-	out, _, ok2 := strings.Cut(out, " tq}\n")
-	file, names, ok3 := strings.Cut(out, "\n")
-	if !ok || !ok2 || !ok3 {
+	_, said, ok := strings.Cut(out, "\n{tq ")
+	said, _, ok2 := strings.Cut(said, " tq}\n")
+	lines := strings.Split(said, "\n")
+	if !ok || !ok2 || len(lines) < 3 {
 		return probe{}, fmt.Errorf("%s does not run a script: %q", path, cut(out, 200))
 	}
-	p := probe{iniFile: file, names: map[string]bool{}}
+	files := slices.DeleteFunc(append(lines[2:], lines[0], iniFile), func(f string) bool { return f == "" })
+	for i, f := range files {
+		files[i] = strings.TrimSpace(f)
+	}
+	a.cache.put(a.file, question, path, files, lines[:2])
+	return newProbe(lines[0], lines[1]), nil
+}
+
+func newProbe(iniFile, names string) probe {
+	p := probe{iniFile: iniFile, names: map[string]bool{}}
 	for name := range strings.FieldsSeq(names) {
 		p.names[name] = true
 	}
-	return p, nil
+	return p
 }
 
 // ask runs path with args and input in an empty environment and returns what

@@ -19,6 +19,7 @@ type plugin struct {
 	log      *slog.Logger
 	trees    forest
 	programs programs
+	cache    cache
 
 	mu       sync.Mutex
 	released []string      // endpoint IDs not dealt with yet
@@ -51,7 +52,7 @@ func (p *plugin) Describe() sdk.Description {
 // Check returns every problem of the worker's settings. It asks php-cgi for
 // its version and its settings, and starts nothing that stays.
 func (p *plugin) Check(ctx context.Context, w sdk.Worker) []sdk.Problem {
-	_, problems := prepare(ctx, w)
+	_, problems := prepare(ctx, w, asker{&p.cache, cacheFile(w)})
 	return problems
 }
 
@@ -67,7 +68,7 @@ func (p *plugin) Run(ctx context.Context, w sdk.Worker, report func(sdk.State)) 
 	p.mu.Unlock()
 	defer close(done)
 
-	ready, problems := prepare(ctx, w)
+	ready, problems := prepare(ctx, w, asker{&p.cache, cacheFile(w)})
 	if len(problems) > 0 {
 		err := problemError(problems)
 		report(sdk.State{Kind: sdk.Failed, Reason: err.Error()})

@@ -34,7 +34,7 @@ type prepared struct {
 }
 
 // prepare checks everything; what it returns is good only without problems.
-func prepare(ctx context.Context, w sdk.Worker) (prepared, []sdk.Problem) {
+func prepare(ctx context.Context, w sdk.Worker, a asker) (prepared, []sdk.Problem) {
 	var s Settings
 	var problems []sdk.Problem
 	for _, p := range settings.DecodeJSON(w.Settings, &s) {
@@ -60,7 +60,7 @@ func prepare(ctx context.Context, w sdk.Worker) (prepared, []sdk.Problem) {
 	}
 	p.env = checkEnv(s.Env, add)
 	var err error
-	if p.binary, err = findBinary(ctx, s.Binary, w.Folder); err != nil {
+	if p.binary, err = a.findBinary(ctx, s.Binary, w.Folder); err != nil {
 		add("binary", "%v", err)
 		return p, problems
 	}
@@ -68,7 +68,7 @@ func prepare(ctx context.Context, w sdk.Worker) (prepared, []sdk.Problem) {
 		return slices.ContainsFunc(problems, func(p sdk.Problem) bool { return p.Path == path })
 	}
 	if !bad("config_file") {
-		checkKnown(ctx, &p, bad, add)
+		checkKnown(ctx, a, &p, bad, add)
 	}
 	return p, problems
 }
@@ -136,20 +136,17 @@ func checkEnv(m map[string]settings.Secret, add func(path, format string, args .
 // checkKnown asks the binary which settings it knows, extensions that the
 // settings load included: a misspelt admin setting would protect nothing.
 // Settings that are bad already are left out.
-func checkKnown(ctx context.Context, p *prepared, bad func(path string) bool, add func(path, format string, args ...any)) {
+func checkKnown(ctx context.Context, a asker, p *prepared, bad func(path string) bool, add func(path, format string, args ...any)) {
 	var args []string
-	if p.baseIni != "" {
-		args = append(args, "-c", p.baseIni)
-	}
 	sections := map[string]map[string]string{"settings": p.settings, "admin_settings": p.admin}
-	for _, m := range sections {
+	for _, section := range slices.Sorted(maps.Keys(sections)) {
 		for _, k := range []string{"zend_extension", "extension"} {
-			if v, ok := m[k]; ok && quotable(v) {
+			if v, ok := sections[section][k]; ok && quotable(v) {
 				args = append(args, "-d", k+"="+quote(v))
 			}
 		}
 	}
-	known, err := askSettings(ctx, p.binary.path, args)
+	known, err := a.askSettings(ctx, p.binary.path, p.baseIni, args)
 	if err != nil {
 		add("", "%v", err)
 		return

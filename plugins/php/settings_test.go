@@ -140,7 +140,7 @@ func TestNewestBinaryWins(t *testing.T) {
 		}
 	}
 	t.Setenv("PATH", dir+":/nowhere")
-	got, err := findBinary(t.Context(), "", "/")
+	got, err := asker{cache: &cache{}}.findBinary(t.Context(), "", "/")
 	if err != nil || got.version != "8.10.1" {
 		t.Errorf("%+v, %v", got, err)
 	}
