@@ -22,6 +22,7 @@ type serverConfig struct {
 	ControlSocket string        `conf:"control_socket" doc:"Unix socket by which reload, restart and status reach the server; empty means control.sock in runtime_folder. It cannot change while the server runs." source:"where all that belongs to a run is"`
 	StartTimeout  time.Duration `conf:"start_timeout" doc:"Longest time all workers together may take to become ready, at the start and at a reload." source:"a third of systemd's DefaultTimeoutStartSec (90s)"`
 	DrainTimeout  time.Duration `conf:"drain_timeout" doc:"Longest time running requests get to finish when the server stops, or when a reload has replaced what they run in; then they are cut off." source:"leaves room within systemd's DefaultTimeoutStopSec (90s)"`
+	Watch         bool          `conf:"watch" doc:"Reload when the content of a configuration file or a worker.yaml changes, or a worker folder comes or goes." source:"a half-written file must not become a configuration by itself"`
 }
 
 // defaultServer: 30 s to drain is what systemd's default of 90 s to stop

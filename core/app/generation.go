@@ -38,6 +38,8 @@ type generation struct {
 	log      *slog.Logger
 	config   serverConfig
 	requests *front.Requests
+	files    []string // of the configuration, see conf.Tree.Files
+	content  []byte   // of all files it was made from, while they are watched
 	claims   *claims
 }
 
@@ -62,7 +64,7 @@ func (p *parts) doors() []api.Service { return slices.Concat(p.Fronts, p.Outlook
 // newGeneration builds every part; nothing runs before start. Number 1 is the
 // first of this run, whose start nothing else serves beside.
 func newGeneration(number int, c settled, l longLived) (*generation, error) {
-	g := &generation{number: number, log: l.log, config: c.server, requests: front.NewRequests(), claims: newClaims(c.tree.Where)}
+	g := &generation{number: number, log: l.log, config: c.server, requests: front.NewRequests(), claims: newClaims(c.tree.Where), files: c.tree.Files()}
 	options := []fx.Option{
 		fx.Supply(c.tree, c.types, l.log, l.runtime, l.kept, g.requests, api.Reloading(number > 1)),
 		fx.Provide(

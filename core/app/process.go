@@ -49,6 +49,7 @@ type process struct {
 	turn     chan struct{}
 	current  atomic.Pointer[generation]
 	draining atomic.Bool
+	switched chan struct{} // holds one: another generation serves
 	// stopping ends when the server begins to stop; patience when it must end.
 	stopping, patience context.Context
 	beginStop          context.CancelFunc
@@ -84,7 +85,7 @@ func newProcess(ctx context.Context, b Build, f configFlags, c settled, stderr i
 	log, live, async := telemetry.New(c.log, stderr)
 	p := &process{
 		build: b, flags: f, fixed: c.server, log: log, live: live, sockets: listen.NewSet(log), manager: manager{log},
-		failed: make(chan error, 1), started: time.Now(), turn: make(chan struct{}, 1),
+		failed: make(chan error, 1), started: time.Now(), turn: make(chan struct{}, 1), switched: make(chan struct{}, 1),
 	}
 	p.retiring.room = make(chan struct{}, maxRetiring)
 	p.retiring.gens = map[*generation]struct{}{}
@@ -130,6 +131,7 @@ func newProcess(ctx context.Context, b Build, f configFlags, c settled, stderr i
 		p.close()
 		return nil, err
 	}
+	first.remember(first, nil)
 	p.current.Store(first)
 	return p, nil
 }

@@ -70,6 +70,11 @@ func (p *process) reload(ctx context.Context, dry bool) (out outcome, err error)
 
 // replace is reload, when it is its turn.
 func (p *process) replace(ctx context.Context, dry bool) (out outcome, err error) {
+	before := p.current.Load()
+	var content []byte
+	if before.config.Watch {
+		content = contentOf(before.watched())
+	}
 	c, err := settle(p.build, p.flags)
 	if err != nil {
 		return out, err
@@ -77,11 +82,11 @@ func (p *process) replace(ctx context.Context, dry bool) (out outcome, err error
 	if err := c.server.fixed(c.tree, p.fixed); err != nil {
 		return out, err
 	}
-	before := p.current.Load()
 	next, err := newGeneration(before.number+1, c, p.shared)
 	if err != nil {
 		return out, err
 	}
+	next.remember(before, content)
 	for _, s := range next.parts.services() {
 		if planner, ok := s.(api.Planner); ok {
 			out.changes = append(out.changes, planner.Plan()...)
@@ -106,6 +111,7 @@ func (p *process) replace(ctx context.Context, dry bool) (out outcome, err error
 	p.live.Set(c.log)
 	next.serve()
 	p.current.Store(next)
+	p.tellSwitched()
 	p.retire(before)
 	for _, report := range next.parts.Reports {
 		out.problems = errors.Join(out.problems, report())

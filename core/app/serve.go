@@ -63,6 +63,7 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	var background sync.WaitGroup
 	background.Go(func() { p.reloadOn(hangups) })
 	background.Go(func() { p.serveControl(p.patience, commands) })
+	background.Go(p.watch)
 	if p.manager.there() {
 		background.Go(func() { p.report(p.patience) })
 	}
