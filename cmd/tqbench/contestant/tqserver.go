@@ -3,7 +3,6 @@ package contestant
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 )
 
@@ -20,7 +19,7 @@ backend:
 const scripts = `
 path: {path}
 type: php
-document_root: public
+document_root: {public}
 php:
   binary: {php-cgi}
   config_file: {ini}
@@ -40,9 +39,6 @@ go:
 func (r *run) serve(http string) error {
 	worker := func(name, text, path, manager string) error {
 		_, err := r.fill(filepath.Join("workers", name, "config/worker.yaml"), text, "{path}", path, "{manager}", manager)
-		if err == nil && text == scripts {
-			err = os.Symlink(r.site.Public, filepath.Join(r.Dir, "workers", name, "public"))
-		}
 		return err
 	}
 	if r.app.PHP && r.app.Pools == 0 {
@@ -61,7 +57,11 @@ func (r *run) serve(http string) error {
 			return fmt.Errorf("worker: %w", err)
 		}
 	}
-	file, err := r.fill("tqserver.yaml", tqserverConf, "{http}", http)
+	conf := tqserverConf
+	if r.app.Pools > 0 {
+		conf += "server:\n  start_timeout: 5m\n" // to see how long it takes, even if that is too long
+	}
+	file, err := r.fill("tqserver.yaml", conf, "{http}", http)
 	if err != nil {
 		return err
 	}

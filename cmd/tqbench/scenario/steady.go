@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// answerWait bounds the wait for a first right answer, answerQuick that of
-	// a quick run, answerTry one try.
-	answerWait, answerQuick, answerTry = 60 * time.Second, 20 * time.Second, 10 * time.Second
+	// answerWait bounds the wait for a first right answer, answerPools that of
+	// 1,000 applications, answerQuick that of a quick run, answerTry one try.
+	answerWait, answerPools, answerQuick, answerTry = 60 * time.Second, 5 * time.Minute, 20 * time.Second, 10 * time.Second
 	// answerPause is the pause between two tries, and so how exact first
 	// answers are.
 	answerPause = time.Millisecond
@@ -30,8 +30,11 @@ const (
 // answered asks until the answer is right.
 func answered(ctx context.Context, e *env, r *contestant.Running, q load.Request) error {
 	bound := answerWait
-	if e.Quick {
+	switch {
+	case e.Quick:
 		bound = answerQuick
+	case e.app.Pools > 1:
+		bound = answerPools
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
