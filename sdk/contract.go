@@ -158,7 +158,8 @@ const (
 	// Starting: endpoints will follow. May already name process groups.
 	Starting StateKind = iota + 1
 	// Ready lends endpoints; they replace those of the Ready before, which the
-	// host drains and then releases.
+	// host drains and then releases. The same ones again, after Degraded, say
+	// that all is well.
 	Ready
 	// Degraded: it serves, but not as it should; Reason says why.
 	Degraded

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"time"
 
@@ -146,6 +147,12 @@ func (p *plugin) lend(inst *instance, endpoints []sdk.Endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.life.Err() != nil {
+		return
+	}
+	if p.lent != nil && p.lent.inst == inst && reflect.DeepEqual(p.lent.endpoints, endpoints) {
+		// It is well again, and nothing has to move.
+		p.standing.serves()
+		p.ails(p.standing.loop)
 		return
 	}
 	p.lent = inst.lend(endpoints)

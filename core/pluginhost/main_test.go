@@ -171,6 +171,7 @@ type pool struct {
 	sets  []api.EndpointSet
 	downs []string
 	last  string // "ready" or "down"
+	ills  []string
 }
 
 func (p *pool) events() api.PluginEvents {
@@ -186,6 +187,11 @@ func (p *pool) events() api.PluginEvents {
 			defer p.mu.Unlock()
 			p.downs = append(p.downs, reason)
 			p.last = "down"
+		},
+		Degraded: func(reason string) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.ills = append(p.ills, reason)
 		},
 	}
 }

@@ -78,6 +78,26 @@ func TestStateWhileAPluginIsGone(t *testing.T) {
 	stop(t, q)
 }
 
+// A Ready of the same endpoints moves no request: it says that all is well.
+func TestReadyAgainIsARecovery(t *testing.T) {
+	t.Parallel()
+	h := newTestHost(t)
+	p, pool := start(t, h, spec(t, faulty.Settings{Child: true, Ill: true}))
+	eventually(t, "to be well again", func() bool {
+		pool.mu.Lock()
+		defer pool.mu.Unlock()
+		return slices.Equal(pool.ills, []string{"it feels ill", ""})
+	})
+	if s := p.State(); s.State != api.WorkerReady || s.Reason != "" {
+		t.Errorf("%+v", s)
+	}
+	pool.wait(t, 0)
+	if _, second := pool.set(1); second {
+		t.Error("the endpoints were lent twice")
+	}
+	stop(t, p)
+}
+
 func TestMetricsOfAPlugin(t *testing.T) {
 	t.Parallel()
 	h := newTestHost(t)

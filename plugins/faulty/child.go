@@ -51,9 +51,14 @@ func (p *plugin) runChild(ctx context.Context, w sdk.Worker, report func(sdk.Sta
 	p.child = &child{proc: proc, ended: make(chan struct{})}
 	defer close(p.child.ended)
 	groups := []int{proc.PID()}
-	report(sdk.State{Kind: sdk.Ready, ProcessGroups: groups, Endpoints: []sdk.Endpoint{
+	ready := sdk.State{Kind: sdk.Ready, ProcessGroups: groups, Endpoints: []sdk.Endpoint{
 		{ID: fmt.Sprint("child-", proc.PID()), Network: "unix", Address: address, MaxConcurrent: max(w.MaxWorkers, 1), ProcessGroups: groups},
-	}})
+	}}
+	report(ready)
+	if p.settings.Ill {
+		report(sdk.State{Kind: sdk.Degraded, Reason: "it feels ill", ProcessGroups: groups})
+		report(ready)
+	}
 	select {
 	case <-proc.Done():
 		return fmt.Errorf("the child ended: %w", proc.Err())

@@ -35,6 +35,8 @@ type Settings struct {
 	Stop string `json:"stop,omitempty"`
 	// Child serves from a process group of its own, as php-cgi does.
 	Child bool `json:"child,omitempty"`
+	// Ill makes Child report Degraded after Ready, and the same Ready again.
+	Ill bool `json:"ill,omitempty"`
 	// Hidden starts such a process without telling the host.
 	Hidden bool `json:"hidden,omitempty"`
 	// Foreign is a process group to report that is not the plugin's.

@@ -5,32 +5,34 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/mevdschee/tqserver/sdk/process"
 )
 
-// What too many deaths of children are, in a window of deathWindow: php-cgi
-// forks a new child at once, without any back-off.
-const (
-	deathWindow   = 10 * time.Second
-	manyDeaths    = 10 // reported
-	tooManyDeaths = 50 // the tree is stopped
-)
-
 // children watches the children of a php-cgi parent. It ends one only when it
-// is told to retire it.
+// is told to retire it. When too many end by themselves it stops the parent
+// (SIGSTOP) for a while, so that it forks no others; those alive serve on.
 type children struct {
 	log    *slog.Logger
 	group  process.Group // the parent leads it
 	parent int
-	over   <-chan struct{} // closed when the parent has ended
+	signal func(syscall.Signal) error // to the parent
+	over   <-chan struct{}            // closed when the parent has ended
 	size   int
+	ledger ledger
 	full   chan struct{} // closed when all children exist for the first time
-	crash  chan int      // deaths in the window, when they pass a bound
-	deaths chan death
-	quit   chan struct{} // closed by stop
-	done   sync.WaitGroup
+	// health says why the tree is ill, and by "" that it is well again. Whoever
+	// does not take it misses nothing that matters to others.
+	health    chan string
+	storm     chan struct{} // more deaths than a start can have
+	emergency chan struct{} // the tree is to be replaced
+	serving   atomic.Bool   // the parent may be held back
+	deaths    chan death
+	quit      chan struct{} // closed by stop
+	done      sync.WaitGroup
 
 	mu      sync.Mutex
 	known   map[int]*child // alive, as far as we know
@@ -52,11 +54,13 @@ type death struct {
 	how   ending
 }
 
-// watchChildren watches until stop; over tells that the parent ended.
-func watchChildren(log *slog.Logger, group process.Group, over <-chan struct{}, size int) *children {
+// watchChildren watches the children of p until stop.
+func watchChildren(log *slog.Logger, p *process.Process, size int, window time.Duration, e emergency) *children {
 	c := &children{
-		log: log, group: group, parent: group.ID, over: over, size: size, known: map[int]*child{},
-		full: make(chan struct{}), crash: make(chan int, 1), deaths: make(chan death), quit: make(chan struct{}),
+		log: log, group: p.Group(), parent: p.PID(), signal: p.Signal, over: p.Done(), size: size, known: map[int]*child{},
+		ledger: ledger{window: window, emergency: e, size: size},
+		full:   make(chan struct{}), health: make(chan string, 4), storm: make(chan struct{}, 1), emergency: make(chan struct{}, 1),
+		deaths: make(chan death), quit: make(chan struct{}),
 	}
 	c.done.Go(c.run)
 	return c
@@ -79,35 +83,67 @@ func (c *children) stop() {
 func (c *children) run() {
 	const soonest, latest, idle = 2 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second
 	var (
-		recent []time.Time
-		pause  = soonest
-		full   = c.full
-		over   = c.over
-		timer  = time.NewTimer(0)
+		pause = soonest
+		full  = c.full
+		over  = c.over
+		scan  = time.NewTimer(0)
+		calm  = time.NewTimer(time.Hour) // since the last death
+		hold  = time.NewTimer(time.Hour) // until the parent may fork again
 	)
-	defer timer.Stop()
+	calm.Stop()
+	hold.Stop()
+	defer func() {
+		scan.Stop()
+		calm.Stop()
+		if hold.Stop() {
+			_ = c.signal(syscall.SIGCONT)
+		}
+	}()
+	held := false
+	died := func(d death) {
+		e, counts := c.died(d)
+		if !counts {
+			return
+		}
+		if c.ledger.ill {
+			calm.Reset(c.ledger.window)
+		}
+		if e.hold > 0 && !held && c.serving.Load() {
+			held = true
+			hold.Reset(e.hold)
+			_ = c.signal(syscall.SIGSTOP)
+		}
+	}
 	for {
 		select {
 		case <-c.quit:
 			return
 		case <-over:
 			over = nil
-			timer.Stop() // there will be no new ones
+			scan.Stop() // there will be no new ones
 			c.adoptOrphans()
+		case <-calm.C:
+			c.ledger.well()
+			notify(c.health, "")
+		case <-hold.C:
+			held = false
+			_ = c.signal(syscall.SIGCONT)
+			pause = soonest
+			scan.Reset(pause)
 		case d := <-c.deaths:
-			recent = c.died(d, recent)
+			died(d)
 			if over != nil {
 				pause = soonest
-				timer.Reset(pause)
+				scan.Reset(pause)
 			}
-		case <-timer.C:
+		case <-scan.C:
 			now := childrenOf(c.parent)
 			for _, k := range c.adopt(now) {
-				recent = c.died(death{child: k}, recent)
+				died(death{child: k})
 			}
 			if len(now) < c.size {
 				pause = min(2*pause, latest)
-				timer.Reset(pause)
+				scan.Reset(pause)
 				continue
 			}
 			if full != nil {
@@ -115,8 +151,16 @@ func (c *children) run() {
 				full = nil
 			}
 			pause = soonest
-			timer.Reset(idle)
+			scan.Reset(idle)
 		}
+	}
+}
+
+// notify sends what nobody waits for.
+func notify[T any](to chan<- T, what T) {
+	select {
+	case to <- what:
+	default:
 	}
 }
 
@@ -165,9 +209,9 @@ func (c *children) know(pid int, start uint64) *child {
 	return k
 }
 
-// died forgets a child, tells of its end, and returns the recent ones of those
-// that nobody asked for.
-func (c *children) died(d death, recent []time.Time) []time.Time {
+// died forgets a child and tells of its end. counts is false for one that was
+// asked for.
+func (c *children) died(d death) (e entry, counts bool) {
 	c.mu.Lock()
 	if c.known[d.child.pid] == d.child {
 		delete(c.known, d.child.pid)
@@ -177,23 +221,26 @@ func (c *children) died(d death, recent []time.Time) []time.Time {
 	d.child.close()
 	if retired != "" {
 		c.log.Debug("php-cgi child retired", "reason", retired, "pid", d.child.pid, "parent", c.parent)
-		return recent
+		return e, false
 	}
 	select {
 	case <-c.over: // the parent's end is what is told then
-		return recent
+		return e, false
 	default:
 	}
-	recent = append(slices.DeleteFunc(recent, func(t time.Time) bool { return time.Since(t) > deathWindow }), time.Now())
 	c.log.Warn("php-cgi child "+d.how.String()+"; its request, if it had one, failed, and php-cgi starts another child",
 		"pid", d.child.pid, "parent", c.parent, "children_left", left, "children", c.size)
-	if n := len(recent); n == manyDeaths || n >= tooManyDeaths {
-		select {
-		case c.crash <- n:
-		default: // the last one has not been taken yet
-		}
+	e = c.ledger.enter(time.Now(), d.how.crash())
+	if e.ill != "" {
+		notify(c.health, e.ill)
 	}
-	return recent
+	if e.storm {
+		notify(c.storm, struct{}{})
+	}
+	if e.emergency {
+		notify(c.emergency, struct{}{})
+	}
+	return e, true
 }
 
 // adoptOrphans makes those children known that the parent forked at the last

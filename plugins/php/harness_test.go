@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,13 @@ func (l *logBook) find(text string) map[string]any {
 	return nil
 }
 
+// count returns how many records hold text.
+func (l *logBook) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Count(l.buf.Bytes(), []byte(text))
+}
+
 func (l *logBook) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,9 +112,16 @@ func newWorker(t *testing.T, settings string, scripts ...string) sdk.Worker {
 // start runs the worker until the test ends.
 func start(t *testing.T, w sdk.Worker) *host {
 	t.Helper()
+	return startWith(t, w, deathWindow)
+}
+
+// startWith is start with another window for deaths.
+func startWith(t *testing.T, w sdk.Worker, window time.Duration) *host {
+	t.Helper()
 	needPHP(t)
 	log := &logBook{}
 	h := &host{t: t, worker: w, log: log, err: make(chan error, 1), plugin: New(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))}
+	h.plugin.(*plugin).window = window
 	go func() {
 		h.err <- h.plugin.Run(t.Context(), w, func(s sdk.State) {
 			h.mu.Lock()
@@ -153,6 +168,23 @@ func (h *host) processes() (pids []int) {
 		}
 	}
 	return pids
+}
+
+// all returns the states of a kind.
+func (h *host) all(kind sdk.StateKind) []sdk.State {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(h.states), func(s sdk.State) bool { return s.Kind != kind })
+}
+
+// statusOf is /proc/PID/status.
+func statusOf(t *testing.T, pid int) string {
+	t.Helper()
+	b, err := os.ReadFile(procPath(pid, "status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // last returns the last state of a kind.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/settings"
@@ -20,6 +21,7 @@ type plugin struct {
 	trees    forest
 	programs programs
 	cache    cache
+	window   time.Duration // see ledger; shorter in tests
 
 	mu       sync.Mutex
 	released []string      // endpoint IDs not dealt with yet
@@ -32,12 +34,12 @@ type plugin struct {
 // New returns the plugin that runs workers of type php. PHP's output goes to
 // log.
 func New(log *slog.Logger) sdk.Plugin {
-	return &plugin{log: log, wake: make(chan struct{}, 1), stopping: make(chan struct{})}
+	return &plugin{log: log, window: deathWindow, wake: make(chan struct{}, 1), stopping: make(chan struct{})}
 }
 
 // Describe names the plugin and its settings.
 func (p *plugin) Describe() sdk.Description {
-	schema, err := settings.Schema(Settings{})
+	schema, err := settings.Schema(defaultSettings())
 	if err != nil {
 		panic(err) // a mistake in Settings, which a test finds
 	}

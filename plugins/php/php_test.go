@@ -289,24 +289,6 @@ func TestKilledChildIsToldAndReplaced(t *testing.T) {
 	h.eventually("another child", func() bool { return len(h.processes()) == 6 })
 }
 
-func TestCrashingChildrenAreStopped(t *testing.T) {
-	h := start(t, newWorker(t, ``))
-	first := h.endpoint()
-	h.eventually("the tree to be restarted", func() bool {
-		for pid := range childrenOf(first.ProcessGroups[0]) {
-			_ = syscall.Kill(pid, syscall.SIGSEGV)
-		}
-		return h.endpoint().ID != first.ID
-	})
-	if h.log.find("php-cgi children ended within") == nil {
-		t.Error("not logged")
-	}
-	if r := h.last(sdk.Degraded); r.Reason == "" {
-		t.Error("not reported")
-	}
-	h.eventually("the first tree to go", func() bool { return len(h.processes()) == 6 })
-}
-
 func TestStopLetsRequestsFinish(t *testing.T) {
 	h := start(t, newWorker(t, unbuffered, "slow.php", `<?php echo "begun "; flush(); usleep(500000); time_nanosleep(0, 1); echo "done";`))
 	c := h.dial(h.endpoint())

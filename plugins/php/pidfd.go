@@ -1,15 +1,20 @@
 package php
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // pidfd watches a process that is not our child.
-type pidfd struct{ f *os.File }
+type pidfd struct {
+	f   *os.File
+	pid int
+}
 
 // openPidfd fails on kernels before 5.3 and for a process that is gone.
 func openPidfd(pid int) (*pidfd, error) {
@@ -22,7 +27,7 @@ func openPidfd(pid int) (*pidfd, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	return &pidfd{f: os.NewFile(uintptr(fd), fmt.Sprintf("pidfd of %d", pid))}, nil
+	return &pidfd{f: os.NewFile(uintptr(fd), fmt.Sprintf("pidfd of %d", pid)), pid: pid}, nil
 }
 
 // wait returns how the process ended, when it has; ok is false when Close came
@@ -38,7 +43,9 @@ func (p *pidfd) wait() (how ending, ok bool) {
 		if n == 0 && err == nil {
 			return false
 		}
-		how = askEnding(fd)
+		if how = zombieEnding(p.pid); !how.known {
+			how = askEnding(fd)
+		}
 		return true
 	})
 	return how, err == nil
@@ -50,6 +57,23 @@ func (p *pidfd) close() { _ = p.f.Close() }
 type ending struct {
 	status unix.WaitStatus
 	known  bool
+}
+
+// crash says that the process did not want to end, nor was asked to by one of
+// the signals that end php-cgi in an orderly way. Where the kernel tells
+// nothing, all are crashes: no child ends by itself between two requests.
+func (e ending) crash() bool {
+	if !e.known {
+		return true
+	}
+	if !e.status.Signaled() {
+		return false
+	}
+	switch e.status.Signal() {
+	case unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGPROF:
+		return false
+	}
+	return true
 }
 
 // String says how, and what that means for php-cgi.
@@ -68,6 +92,22 @@ func (e ending) String() string {
 	default:
 		return fmt.Sprintf("ended by itself with status %d", e.status.ExitStatus())
 	}
+}
+
+// zombieEnding reads how a process ended that its parent has not collected yet,
+// which php-cgi does within microseconds, unless it is stopped
+// (proc_pid_stat(5), exit_code).
+func zombieEnding(pid int) ending {
+	b, err := os.ReadFile(procPath(pid, "stat"))
+	if err != nil {
+		return ending{}
+	}
+	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(f) < 50 || f[0][0] != 'Z' {
+		return ending{}
+	}
+	code, err := strconv.Atoi(string(f[49]))
+	return ending{status: unix.WaitStatus(code), known: err == nil}
 }
 
 // pidfdInfo is struct pidfd_info of linux/pidfd.h, its first version.

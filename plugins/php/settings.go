@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/settings"
@@ -21,21 +22,43 @@ type Settings struct {
 	Settings      map[string]string          `conf:"settings" doc:"php.ini settings that a script may change (php_value of PHP-FPM). They stand in the command line, which other users of the machine can read." source:"none: what php.ini says"`
 	AdminSettings map[string]string          `conf:"admin_settings" doc:"php.ini settings that neither a script nor .user.ini may change (php_admin_value of PHP-FPM). Relative paths in open_basedir start at the worker's folder." source:"none: what php.ini says"`
 	Env           map[string]settings.Secret `conf:"env" doc:"Environment of the PHP processes; there is nothing else in it but what php-cgi itself needs. A value may be file:/run/secrets/x or env:NAME, which stand for what the file or the server's own environment holds." source:"none: empty, as PHP-FPM's clear_env"`
+	Emergency     EmergencySettings          `conf:"emergency" doc:"When all processes are replaced because they crash."`
 }
+
+// EmergencySettings say when all processes are replaced because they crash.
+type EmergencySettings struct {
+	Crashes int           `conf:"crashes" doc:"After how many crashes of PHP processes within that time all of them are replaced, with an empty opcache; 0 means never." unit:"crashes" source:"emergency_restart_threshold of PHP-FPM"`
+	Within  time.Duration `conf:"within" doc:"The time in which so many crashes are an emergency." source:"our choice: with PHP-FPM's emergency_restart_interval of 0 there would be none"`
+}
+
+// Validate checks the bounds.
+func (e *EmergencySettings) Validate() []settings.Problem {
+	var bad []settings.Problem
+	if e.Crashes < 0 || e.Crashes > 10_000 {
+		bad = append(bad, settings.Problem{Path: "crashes", Message: "must be from 0 to 10000"})
+	}
+	if e.Within <= 0 {
+		bad = append(bad, settings.Problem{Path: "within", Message: "must be above 0"})
+	}
+	return bad
+}
+
+func defaultSettings() Settings { return Settings{Emergency: EmergencySettings{Within: time.Minute}} }
 
 // prepared is what Check makes of a worker and Run works with.
 type prepared struct {
-	binary   interpreter
-	baseIni  string   // the php.ini to copy, or empty
-	roots    []string // the first part of the document root's path, as configured and real
-	settings map[string]string
-	admin    map[string]string
-	env      []string
+	binary    interpreter
+	baseIni   string   // the php.ini to copy, or empty
+	roots     []string // the first part of the document root's path, as configured and real
+	settings  map[string]string
+	admin     map[string]string
+	env       []string
+	emergency emergency
 }
 
 // prepare checks everything; what it returns is good only without problems.
 func prepare(ctx context.Context, w sdk.Worker, a asker) (prepared, []sdk.Problem) {
-	var s Settings
+	s := defaultSettings()
 	var problems []sdk.Problem
 	for _, p := range settings.DecodeJSON(w.Settings, &s) {
 		problems = append(problems, sdk.Problem(p))
@@ -43,7 +66,10 @@ func prepare(ctx context.Context, w sdk.Worker, a asker) (prepared, []sdk.Proble
 	add := func(path, format string, args ...any) {
 		problems = append(problems, sdk.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 	}
-	p := prepared{settings: s.Settings, admin: maps.Clone(s.AdminSettings), baseIni: s.ConfigFile}
+	p := prepared{
+		settings: s.Settings, admin: maps.Clone(s.AdminSettings), baseIni: s.ConfigFile,
+		emergency: emergency{s.Emergency.Crashes, s.Emergency.Within},
+	}
 	p.roots = checkRoot(w.DocumentRoot, add)
 	if p.baseIni != "" {
 		if !filepath.IsAbs(p.baseIni) {

@@ -27,11 +27,13 @@ type supervisor struct {
 	folder  string
 	report  func(sdk.State)
 
-	number  int               // of the last tree
-	current *tree             // nil between two
-	retired map[string]*tree  // out of service, but perhaps not gone: their children serve until Release
-	ending  map[string]func() // kills those of them at once that are being ended
-	ended   chan string       // names of those that are gone
+	number   int   // of the last tree
+	current  *tree // nil between two
+	starting *tree // not ready yet
+	replaced replacements
+	retired  map[string]*tree  // out of service, but perhaps not gone: their children serve until Release
+	ending   map[string]func() // kills those of them at once that are being ended
+	ended    chan string       // names of those that are gone
 }
 
 func newSupervisor(p *plugin, ready prepared, w sdk.Worker, report func(sdk.State)) (*supervisor, error) {
@@ -52,7 +54,7 @@ func newSupervisor(p *plugin, ready prepared, w sdk.Worker, report func(sdk.Stat
 		p: p, log: log, folder: w.RuntimeFolder, report: report,
 		command: command{
 			path: ready.binary.path, version: ready.binary.version, args: arguments(ini, ready.settings, ready.admin), env: ready.env,
-			dir: w.Folder, size: max(w.MaxWorkers, 1),
+			dir: w.Folder, size: max(w.MaxWorkers, 1), window: p.window, emergency: ready.emergency,
 		},
 		retired: map[string]*tree{}, ending: map[string]func(){}, ended: make(chan string),
 	}, nil
@@ -113,32 +115,44 @@ func (s *supervisor) start(ctx context.Context) error {
 			s.end(ctx, t, 0) // nothing of it serves, so nobody needs to release it
 		}
 	}
-	s.number++
-	t, err := startTree(s.log, s.command, s.folder, fmt.Sprintf("php-%d", s.number))
+	t, err := s.launch(ctx, "php-cgi starts again")
 	if err != nil {
 		return err
 	}
 	s.current = t
-	s.p.trees.add(t)
-	if s.number == 1 {
-		s.tell(sdk.Starting, "")
-	} else {
-		s.tell(sdk.Degraded, "php-cgi starts again")
-	}
-	if err := t.ready(ctx); err != nil {
-		s.end(ctx, s.retire(), 0) // what never served has nothing to finish
-		return err
-	}
-	s.log.Info("php-cgi is ready", "pid", t.proc.PID(), "children", t.serving+spare, "after", time.Since(t.started).Round(time.Millisecond))
 	s.tell(sdk.Ready, "", t.endpoint())
 	return nil
 }
 
-// watch returns when the current tree serves no more, or not as it should,
-// and says why.
+// launch starts a tree that is to become the current one. why is what is
+// reported meanwhile, unless it is the first.
+func (s *supervisor) launch(ctx context.Context, why string) (*tree, error) {
+	s.number++
+	t, err := startTree(s.log, s.command, s.folder, fmt.Sprintf("php-%d", s.number))
+	if err != nil {
+		return nil, err
+	}
+	s.starting = t
+	defer func() { s.starting = nil }()
+	s.p.trees.add(t)
+	if s.number == 1 {
+		s.tell(sdk.Starting, "")
+	} else {
+		s.tell(sdk.Degraded, why)
+	}
+	if err := t.ready(ctx); err != nil {
+		s.retired[t.name] = t
+		s.end(ctx, t, 0) // what never served has nothing to finish
+		return nil, err
+	}
+	s.log.Info("php-cgi is ready", "pid", t.proc.PID(), "children", t.serving+spare, "after", time.Since(t.started).Round(time.Millisecond))
+	return t, nil
+}
+
+// watch returns when the current tree serves no more, and says why.
 func (s *supervisor) watch(ctx context.Context) (why string) {
-	t := s.current
 	for {
+		t := s.current
 		select {
 		case <-ctx.Done():
 			return ""
@@ -146,14 +160,15 @@ func (s *supervisor) watch(ctx context.Context) (why string) {
 			s.release(ctx)
 		case name := <-s.ended:
 			s.forget(name)
-		case n := <-t.children.crash:
-			if n < tooManyDeaths {
-				s.tell(sdk.Degraded, fmt.Sprintf("%d php-cgi children ended within %s", n, deathWindow))
+		case ill := <-t.children.health:
+			if ill != "" {
+				s.tell(sdk.Degraded, ill)
 				continue
 			}
-			// Its children die faster than they serve: the machine is spared.
-			s.end(ctx, s.retire(), 0)
-			return fmt.Sprintf("%d php-cgi children ended within %s%s", n, deathWindow, t.out.tail())
+			s.log.Info("php-cgi is well again: no child has died for a while", "pid", t.proc.PID(), "while", s.command.window)
+			s.tell(sdk.Ready, "", t.endpoint())
+		case <-t.children.emergency:
+			s.replace(ctx)
 		case <-t.proc.Done():
 			s.retire()
 			return fmt.Sprintf("the php-cgi parent %d ended (%v), its children serve on%s", t.proc.PID(), t.proc.Err(), t.out.tail())
@@ -249,8 +264,10 @@ func (s *supervisor) tell(kind sdk.StateKind, reason string, endpoints ...sdk.En
 			groups = append(groups, t.group.ID)
 		}
 	}
-	if s.current != nil {
-		groups = append(groups, s.current.group.ID)
+	for _, t := range []*tree{s.current, s.starting} {
+		if t != nil {
+			groups = append(groups, t.group.ID)
+		}
 	}
 	slices.Sort(groups)
 	s.report(sdk.State{Kind: kind, Reason: reason, Endpoints: endpoints, ProcessGroups: groups})

@@ -49,6 +49,9 @@ type command struct {
 	env     []string
 	dir     string // the current folder
 	size    int    // requests at once
+	// window and emergency: see ledger.
+	window    time.Duration
+	emergency emergency
 }
 
 // spare is how many children there are beyond those: a child that is retired
@@ -85,7 +88,7 @@ func startTree(log *slog.Logger, c command, folder, name string) (*tree, error) 
 		return nil, err
 	}
 	t.group = t.proc.Group()
-	t.children = watchChildren(log, t.group, t.proc.Done(), c.size+spare)
+	t.children = watchChildren(log, t.proc, c.size+spare, c.window, c.emergency)
 	return t, nil
 }
 
@@ -105,16 +108,15 @@ func (t *tree) ready(ctx context.Context) error {
 			asked = nil
 		case <-full:
 			full = nil
-		case n := <-t.children.crash:
-			if n >= tooManyDeaths {
-				return t.failure(fmt.Errorf("%d children of php-cgi ended at their start", n))
-			}
+		case <-t.children.storm:
+			return t.failure(fmt.Errorf("%d children of php-cgi ended at their start", tooManyDeaths))
 		case <-t.proc.Done():
 			return t.failure(errors.New("php-cgi ended at its start"))
 		case <-ctx.Done():
 			return t.failure(fmt.Errorf("php-cgi is not ready: %w", ctx.Err()))
 		}
 	}
+	t.children.serving.Store(true)
 	return nil
 }
 
