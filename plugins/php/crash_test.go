@@ -88,6 +88,7 @@ func TestReplacementsAreSpaced(t *testing.T) {
 const crashScript = `<?php exec("kill -SEGV " . getmypid()); for (;;) usleep(1000);`
 
 func TestEmergencyReplacesTheTreeBesideTheOldOne(t *testing.T) {
+	t.Parallel()
 	h := start(t, newWorker(t, `{"emergency": {"crashes": 3, "within": "1m"}, "settings": {"opcache.enable": "1", "opcache.file_update_protection": "0"}}`,
 		"pid.php", pidScript, "crash.php", crashScript,
 		"op.php", `<?php echo opcache_get_status()["opcache_statistics"]["misses"];`))
@@ -132,6 +133,7 @@ func TestEmergencyReplacesTheTreeBesideTheOldOne(t *testing.T) {
 }
 
 func TestEmergencyThatCannotStartKeepsTheOldTree(t *testing.T) {
+	t.Parallel()
 	w := newWorker(t, `{"emergency": {"crashes": 1, "within": "1m"}}`, "pid.php", pidScript, "crash.php", crashScript)
 	h := start(t, w)
 	old := h.endpoint()
@@ -156,6 +158,7 @@ func TestEmergencyThatCannotStartKeepsTheOldTree(t *testing.T) {
 }
 
 func TestCrashLoopIsHeldBackAndRecovers(t *testing.T) {
+	t.Parallel()
 	w := newWorker(t, ``, "pid.php", pidScript, "crash.php", crashScript)
 	w.MaxWorkers = 2
 	const window = 2 * time.Second
@@ -206,6 +209,7 @@ func TestCrashLoopIsHeldBackAndRecovers(t *testing.T) {
 
 // A stop while php-cgi is held back is an orderly one.
 func TestStopWhileHeldBack(t *testing.T) {
+	t.Parallel()
 	w := newWorker(t, ``)
 	h := start(t, w)
 	parent := h.endpoint().ProcessGroups[0]

@@ -8,8 +8,10 @@ import (
 // layout says where in PHP's memory the parts of a stack are, as offsets in
 // its structs on 64 bit without thread safety (ZTS).
 type layout struct {
-	current  uint64 // zend_executor_globals.current_execute_data
-	filename uint64 // zend_op_array.filename
+	current  uint64 // zend_executor_globals: zend_execute_data *current_execute_data
+	last     uint64 // zend_op_array: uint32_t last, the number of opcodes
+	opcodes  uint64 // zend_op *opcodes
+	filename uint64 // zend_string *filename, and uint32_t line_start behind it
 }
 
 // What has been at the same place from 8.0 to 8.5 (Zend/zend_compile.h,
@@ -28,6 +30,7 @@ const (
 
 	className  = 8  // zend_class_entry: zend_string *name
 	oplineLine = 24 // zend_op: uint32_t lineno
+	oplineSize = 32
 
 	stringType  = 4  // zend_string: gc.u.type_info
 	stringLen   = 16 // size_t len
@@ -47,12 +50,12 @@ const (
 // executor_globals has the last fatal error's backtrace since 8.5.
 func layoutOf(version string) (layout, error) {
 	known := map[string]layout{
-		"8.0": {current: 488, filename: 144},
-		"8.1": {current: 488, filename: 144},
-		"8.2": {current: 488, filename: 152},
-		"8.3": {current: 488, filename: 144},
-		"8.4": {current: 488, filename: 168},
-		"8.5": {current: 512, filename: 168},
+		"8.0": {current: 488, last: 68, opcodes: 72, filename: 144},
+		"8.1": {current: 488, last: 68, opcodes: 72, filename: 144},
+		"8.2": {current: 488, last: 80, opcodes: 88, filename: 152},
+		"8.3": {current: 488, last: 76, opcodes: 80, filename: 144},
+		"8.4": {current: 488, last: 96, opcodes: 104, filename: 168},
+		"8.5": {current: 512, last: 96, opcodes: 104, filename: 168},
 	}
 	major, rest, _ := strings.Cut(version, ".")
 	minor, _, _ := strings.Cut(rest, ".")

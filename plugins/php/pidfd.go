@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -69,11 +70,8 @@ func (e ending) crash() bool {
 	if !e.status.Signaled() {
 		return false
 	}
-	switch e.status.Signal() {
-	case unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGPROF:
-		return false
-	}
-	return true
+	orderly := []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGPROF}
+	return !slices.Contains(orderly, e.status.Signal())
 }
 
 // String says how, and what that means for php-cgi.

@@ -74,6 +74,7 @@ func (h *host) run(c *fastcgi.Conn, script string) <-chan error {
 const pidScript = `<?php echo getmypid();`
 
 func TestRetirementLosesNoRequest(t *testing.T) {
+	t.Parallel()
 	w := newWorker(t, ``, "pid.php", pidScript)
 	w.MaxWorkers = 2
 	h := start(t, w)
@@ -106,6 +107,7 @@ func TestRetirementLosesNoRequest(t *testing.T) {
 }
 
 func TestSpareChildIsThereBeforeTheRetirement(t *testing.T) {
+	t.Parallel()
 	w := newWorker(t, ``, "pid.php", pidScript)
 	w.MaxWorkers = 1
 	h := start(t, w)
@@ -130,6 +132,7 @@ func TestSpareChildIsThereBeforeTheRetirement(t *testing.T) {
 }
 
 func TestRetireKillsNothingElse(t *testing.T) {
+	t.Parallel()
 	h := start(t, newWorker(t, ``, "pid.php", pidScript,
 		"fork.php", `<?php exec("sleep 61 </dev/null >/dev/null 2>&1 & echo $!", $out); echo getmypid(), " ", $out[0];`))
 	c := h.wire(h.endpoint())
@@ -184,6 +187,7 @@ func TestRetireKillsNothingElse(t *testing.T) {
 }
 
 func TestInspectTellsWhoServesWhat(t *testing.T) {
+	t.Parallel()
 	h := start(t, newWorker(t, ``, "pid.php", pidScript,
 		"work.php", `<?php $s = str_repeat("x", 32 << 20); $end = hrtime(true) + 2e8; while (hrtime(true) < $end); echo getmypid();`))
 	one, two := h.wire(h.endpoint()), h.wire(h.endpoint())
@@ -220,6 +224,7 @@ func TestInspectTellsWhoServesWhat(t *testing.T) {
 
 // What serves an endpoint that was replaced is still the plugin's.
 func TestRetireOfAnOrphan(t *testing.T) {
+	t.Parallel()
 	h := start(t, newWorker(t, ``, "pid.php", pidScript))
 	old := h.endpoint()
 	c, d := h.wire(old), h.wire(old)
@@ -243,6 +248,7 @@ func TestRetireOfAnOrphan(t *testing.T) {
 }
 
 func TestRetireEndsARunningRequest(t *testing.T) {
+	t.Parallel()
 	h := start(t, newWorker(t, ``, "pid.php", pidScript, "sleep.php", `<?php sleep(60);`))
 	c := h.wire(h.endpoint())
 	pid := atoi(t, h.ask(c.Conn, "pid.php"))

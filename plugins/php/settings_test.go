@@ -15,7 +15,7 @@ import (
 )
 
 func TestSettingsAreWellFormed(t *testing.T) {
-	for _, p := range settings.CheckStruct(Settings{}) {
+	for _, p := range settings.CheckStruct(defaultSettings()) {
 		t.Errorf("%s: %s", p.Path, p.Message)
 	}
 	d := New(slogDiscard()).Describe()

@@ -118,21 +118,35 @@ func readFrame(m memory, l layout, raw []byte, function uint64, outermost bool) 
 	if f.call, err = readCall(m, head, raw[frameThis] == isObject, outermost); err != nil || kind == internalFunction {
 		return f, err
 	}
-	file, err := readPointer(m, function, l.filename)
+	code, err := readBytes(m, function, int(l.filename)+16)
 	if err != nil {
 		return f, err
 	}
-	if f.file, err = readString(m, file, pathBytes); err != nil {
+	if f.file, err = readString(m, binary.NativeEndian.Uint64(code[l.filename:]), pathBytes); err != nil {
 		return f, err
 	}
-	opline, err := readBytes(m, binary.NativeEndian.Uint64(raw[frameOpline:]), oplineLine+4)
-	if err != nil {
-		return f, err
+	f.line, err = readLine(m, l, code, binary.NativeEndian.Uint64(raw[frameOpline:]))
+	return f, err
+}
+
+// readLine reads the line of the opline saved last. PHP saves it for what can
+// call or fail; a function that has done neither yet has none of its own there,
+// and is told by the line it begins at.
+func readLine(m memory, l layout, code []byte, opline uint64) (line uint32, err error) {
+	opcodes := binary.NativeEndian.Uint64(code[l.opcodes:])
+	size := uint64(binary.NativeEndian.Uint32(code[l.last:])) * oplineSize
+	line = binary.NativeEndian.Uint32(code[l.filename+8:])
+	if opline >= opcodes && opline-opcodes < size && (opline-opcodes)%oplineSize == 0 {
+		raw, err := readBytes(m, opline, oplineSize)
+		if err != nil {
+			return 0, err
+		}
+		line = binary.NativeEndian.Uint32(raw[oplineLine:])
 	}
-	if f.line = binary.NativeEndian.Uint32(opline[oplineLine:]); f.line > lineMost {
-		return f, errMoved
+	if line > lineMost {
+		return 0, errMoved
 	}
-	return f, nil
+	return line, nil
 }
 
 // readCall names the function of head, the first bytes of a zend_function.

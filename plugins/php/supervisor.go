@@ -195,11 +195,9 @@ func (s *supervisor) pause(ctx context.Context, d time.Duration) bool {
 }
 
 // retire takes the current tree out of service.
-func (s *supervisor) retire() *tree {
-	t := s.current
+func (s *supervisor) retire() {
+	s.retired[s.current.name] = s.current
 	s.current = nil
-	s.retired[t.name] = t
-	return t
 }
 
 // release ends the retired trees whose endpoints the pool gave back.
