@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/tqserver/sdk/sockio"
 )
 
 // listener bounds how many connections are open, and gives each a deadline
@@ -40,7 +42,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		<-l.places
 		return nil, err
 	}
-	t := &timedConn{Conn: c, write: l.write}
+	t := &timedConn{Conn: c, io: sockio.New(c), write: l.write}
 	boundUnsent(c)
 	t.spoke = sync.OnceFunc(func() { l.silent.Delete(t) })
 	t.leave = sync.OnceFunc(func() { <-l.places })
@@ -99,6 +101,7 @@ func (l *listener) Close() error {
 
 type timedConn struct {
 	net.Conn
+	io    *sockio.Conn // reads and writes Conn
 	write time.Duration
 	spoke func() // at the first bytes from the client
 	leave func() // gives the place back
@@ -107,7 +110,7 @@ type timedConn struct {
 }
 
 func (c *timedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.io.Read(p)
 	if !c.heard && n > 0 {
 		c.heard = true
 		c.spoke()
@@ -149,7 +152,7 @@ func (c *timedConn) Write(p []byte) (int, error) {
 	if err := c.allowWrite(); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(p)
+	return c.io.Write(p)
 }
 
 // allowWrite sees to it that at least c.write is left for the next write. The

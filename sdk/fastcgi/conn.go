@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/mevdschee/tqserver/sdk/sockio"
 )
 
 // requestID is the id of every request of a Conn: there is one at a time.
@@ -35,6 +37,7 @@ type ConnOptions struct {
 // Close and the deadlines may be called from any.
 type Conn struct {
 	nc       net.Conn
+	io       *sockio.Conn // reads and writes nc
 	vec      vecReader
 	stderr   func([]byte)
 	extended bool
@@ -82,7 +85,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	if size <= 0 {
 		size = defaultReadBuffer
 	}
-	c := &Conn{nc: nc, stderr: o.Stderr, extended: o.Extended, rbuf: make([]byte, max(size, 512))}
+	c := &Conn{nc: nc, io: sockio.New(nc), stderr: o.Stderr, extended: o.Extended, rbuf: make([]byte, max(size, 512))}
 	c.vec.init(nc)
 	c.peekFn = c.peek
 	return c

@@ -112,7 +112,7 @@ func (c *Conn) fill() error {
 		copy(c.rbuf, c.rbuf[c.r:c.w])
 		c.r, c.w = 0, c.w-c.r
 	}
-	n, err := c.nc.Read(c.rbuf[c.w:])
+	n, err := c.io.Read(c.rbuf[c.w:])
 	c.w += n
 	if n > 0 {
 		return nil

@@ -30,7 +30,7 @@ func (c *Conn) getValues() (map[string]string, error) {
 	for _, name := range valueNames() {
 		content = appendPair(content, name, "")
 	}
-	if _, err := c.nc.Write(appendRecord(nil, typeGetValues, 0, content)); err != nil {
+	if _, err := c.io.Write(appendRecord(nil, typeGetValues, 0, content)); err != nil {
 		return nil, err
 	}
 	for {
@@ -52,7 +52,7 @@ func (c *Conn) getValues() (map[string]string, error) {
 			c.w = copy(c.rbuf, have)
 			c.r = 0
 		}
-		n, err := c.nc.Read(c.rbuf[c.w:])
+		n, err := c.io.Read(c.rbuf[c.w:])
 		c.w += n
 		if n == 0 && err != nil {
 			return nil, err

@@ -49,7 +49,7 @@ func (c *Conn) Start(role Role, keepConn bool, params Params, body []byte) error
 		if body != nil {
 			b = appendHeader(b, typeStdin, requestID, 0, 0)
 		}
-		n, err = c.nc.Write(b)
+		n, err = c.io.Write(b)
 		c.keepBuf(b)
 	} else {
 		n, err = c.writeLarge(b, body, true)
@@ -119,7 +119,7 @@ func (c *Conn) WriteStdin(p []byte) (int, error) {
 	var err error
 	if len(p) <= copyMax {
 		b := appendRecord(c.wbuf[:0], typeStdin, requestID, p)
-		_, err = c.nc.Write(b)
+		_, err = c.io.Write(b)
 		c.keepBuf(b)
 	} else {
 		_, err = c.writeLarge(c.wbuf[:0], p, false)
@@ -208,7 +208,7 @@ func (c *Conn) write(b []byte) error {
 	if c.writeErr != nil {
 		return c.writeErr
 	}
-	if _, err := c.nc.Write(b); err != nil {
+	if _, err := c.io.Write(b); err != nil {
 		c.writeErr = &Error{StageUnanswered, err}
 	}
 	return c.writeErr

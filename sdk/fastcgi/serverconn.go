@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mevdschee/tqserver/sdk/sockio"
 )
 
 const (
@@ -36,6 +38,7 @@ const (
 type conn struct {
 	srv *Server
 	nc  net.Conn
+	io  *sockio.Conn // reads and writes nc
 	vec vecReader
 
 	retiring atomic.Bool // ends after its next answer
@@ -93,7 +96,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, nc: nc, in: make([]byte, inSize), reading: true}
+	c := &conn{srv: s, nc: nc, io: sockio.New(nc), in: make([]byte, inSize), reading: true}
 	c.vec.init(nc)
 	c.idleReader.L = &c.mu
 	return c

@@ -183,7 +183,7 @@ func (c *conn) breakOff() {
 		return
 	}
 	_ = c.nc.SetWriteDeadline(time.Now().Add(breakOffTime))
-	_, _ = c.nc.Write(make([]byte, headerLen))
+	_, _ = c.io.Write(make([]byte, headerLen))
 }
 
 // closeWrite ends our side of the stream, so that the answer is read to its

@@ -55,7 +55,7 @@ func (c *conn) fill() error {
 	if err := c.readDeadline(); err != nil {
 		return err
 	}
-	n, err := c.nc.Read(c.in[c.w:])
+	n, err := c.io.Read(c.in[c.w:])
 	c.w += n
 	if n > 0 {
 		return nil

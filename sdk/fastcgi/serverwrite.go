@@ -15,7 +15,7 @@ func (c *conn) write(b []byte, r *Request, deadline time.Time) error {
 	if err := c.beginWrite(r, deadline); err != nil {
 		return err
 	}
-	_, err := c.nc.Write(b)
+	_, err := c.io.Write(b)
 	return c.endWrite(err)
 }
 
@@ -43,7 +43,7 @@ func (c *conn) writeBatch(first []byte, kind recordType, r *Request, p []byte, d
 		return err
 	}
 	if len(p) == 0 {
-		_, err := c.nc.Write(first)
+		_, err := c.io.Write(first)
 		return c.endWrite(err)
 	}
 	if c.hdrs == nil {

@@ -20,7 +20,7 @@ func (v *vecReader) readv(fd uintptr) bool {
 		}
 	}
 	for {
-		got, _, errno := syscall.Syscall(syscall.SYS_READV, fd, uintptr(unsafe.Pointer(&iov)), uintptr(n))
+		got, _, errno := syscall.RawSyscall(syscall.SYS_READV, fd, uintptr(unsafe.Pointer(&iov)), uintptr(n))
 		v.errno = errno
 		if errno == syscall.EINTR {
 			continue
@@ -37,7 +37,7 @@ func (v *vecReader) readv(fd uintptr) bool {
 func peek(fd uintptr) (int, syscall.Errno) {
 	var b [1]byte
 	for {
-		n, _, errno := syscall.Syscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1,
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1,
 			syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
 		if errno != syscall.EINTR {
 			return int(n), errno
@@ -61,7 +61,7 @@ type pollFd struct {
 func hungUp(fd uintptr) bool {
 	p := pollFd{fd: int32(fd)}
 	var ts syscall.Timespec
-	_, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1,
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1,
 		uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
 	return errno == 0 && p.revents&(pollErr|pollHup) != 0
 }
