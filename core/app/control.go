@@ -23,7 +23,7 @@ var errNoOperator = errors.New("the configuration has no module that runs worker
 // openControl binds the control socket. That another server has it is how a second
 // one on one configuration is found out.
 func (p *process) openControl() (net.Listener, error) {
-	l, err := p.sockets.Listen("unix:"+p.fixed.controlSocket(), listen.Options{Mode: controlMode})
+	l, err := p.sockets.Listen("unix:"+p.fixed.controlSocket(), listen.Options{Mode: controlMode, Vital: true})
 	if err != nil {
 		return nil, fmt.Errorf("server.control_socket: does a server run on this configuration already? (`tqserver reload` makes it take over changes): %w", err)
 	}

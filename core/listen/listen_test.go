@@ -239,7 +239,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 	l := &starved{Listener: inner}
 	s.mu.Lock()
-	sock := newShared(s, "k", "127.0.0.1:0", l, nil)
+	sock := newShared(s, "k", "127.0.0.1:0", l, nil, false)
 	s.open[sock] = struct{}{}
 	h := sock.handle(Options{})
 	s.mu.Unlock()
@@ -273,7 +273,7 @@ func TestCloseDuringBackOff(t *testing.T) {
 	}
 	l := &starved{Listener: inner}
 	s.mu.Lock()
-	sock := newShared(s, "k", "a", l, nil)
+	sock := newShared(s, "k", "a", l, nil, false)
 	s.open[sock] = struct{}{}
 	h := sock.handle(Options{})
 	s.mu.Unlock()

@@ -23,12 +23,16 @@ type Options struct {
 	Mode fs.FileMode
 	// Owner and Group the file belongs to, by name; empty leaves them the process's own.
 	Owner, Group string
+	// Vital accepts connections with the last file descriptors, too, which are
+	// kept for requests otherwise: for the few who look after the server.
+	Vital bool
 }
 
 // Set is the listening sockets that are open, by address. Its methods may be
 // called from several goroutines.
 type Set struct {
-	log *slog.Logger
+	log         *slog.Logger
+	descriptors descriptors
 
 	mu        sync.Mutex
 	open      map[*shared]struct{}
@@ -37,7 +41,7 @@ type Set struct {
 
 // NewSet returns an empty set. Failures to accept are logged to log.
 func NewSet(log *slog.Logger) *Set {
-	return &Set{log: log, open: map[*shared]struct{}{}}
+	return &Set{log: log, descriptors: newDescriptors(), open: map[*shared]struct{}{}}
 }
 
 // Listen opens address, "host:port" or "unix:path", or returns another handle on
@@ -85,7 +89,7 @@ func (s *Set) Listen(address string, o Options) (net.Listener, error) {
 	if anyPort(address) {
 		key = listener.Addr().String()
 	}
-	sock := newShared(s, key, address, listener, file)
+	sock := newShared(s, key, address, listener, file, o.Vital)
 	s.open[sock] = struct{}{}
 	return sock.handle(o), nil
 }

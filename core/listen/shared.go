@@ -30,6 +30,7 @@ type shared struct {
 	address  string
 	listener net.Listener
 	file     *socketFile // nil for TCP
+	vital    bool        // see Options
 
 	accepted chan net.Conn
 	ending   chan struct{} // closed when nothing is to be accepted any more
@@ -39,9 +40,9 @@ type shared struct {
 	handles []*handle // the oldest first; guarded by set.mu
 }
 
-func newShared(set *Set, key, address string, l net.Listener, file *socketFile) *shared {
+func newShared(set *Set, key, address string, l net.Listener, file *socketFile, vital bool) *shared {
 	s := &shared{
-		set: set, key: key, address: address, listener: l, file: file,
+		set: set, key: key, address: address, listener: l, file: file, vital: vital,
 		accepted: make(chan net.Conn), ending: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go s.loop()
@@ -63,8 +64,15 @@ func (s *shared) loop() {
 		conn, err := s.listener.Accept()
 		if err == nil {
 			pause = 0
+			short := !s.vital && s.set.descriptors.short(conn)
+			if short {
+				s.report(&logged, s.set.descriptors)
+			}
 			select {
 			case s.accepted <- conn:
+				if short {
+					s.set.descriptors.await(s.ending)
+				}
 				continue
 			case <-s.closing:
 				_ = conn.Close() // as the kernel does with those it has queued
@@ -76,16 +84,21 @@ func (s *shared) loop() {
 		}
 		// Mostly descriptors are short (EMFILE, ENFILE). Nothing that accept
 		// reports is cured by giving the address up.
-		if time.Since(logged) >= logEvery {
-			logged = time.Now()
-			s.set.log.Error("connections wait because they cannot be accepted", "address", s.address, "error", err)
-		}
+		s.report(&logged, err)
 		pause = min(max(2*pause, firstPause), lastPause)
 		select {
 		case <-time.After(pause):
 		case <-s.ending:
 			return
 		}
+	}
+}
+
+// report logs why connections wait, now and then.
+func (s *shared) report(logged *time.Time, err error) {
+	if time.Since(*logged) >= logEvery {
+		*logged = time.Now()
+		s.set.log.Error("connections wait because they cannot be accepted", "address", s.address, "error", err)
 	}
 }
 

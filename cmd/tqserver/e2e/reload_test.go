@@ -168,7 +168,23 @@ func TestFailedReloadChangesNothing(t *testing.T) {
 			t.Errorf("%s: a script sees %q", name, got)
 		}
 	}
+	// What only the worker's plugin can see, and what only its start shows.
+	write(t, s.path("config/tqserver.yaml"), baseConfig)
+	for name, php := range map[string]string{
+		"no such program": "binary: /nowhere/php-cgi", "no such setting": "admin_settings: {memory_limitt: 1M}",
+		"a program that ends": "binary: /bin/false",
+	} {
+		write(t, s.path(appYAML), "path: /\ntype: php\ndocument_root: public\nphp:\n  env: {APP_ENV: bad}\n  "+php+"\n")
+		line := s.hangup(t)
+		if line.msg == "reloaded" || line.level != "ERROR" || !line.has("app") {
+			t.Errorf("%s: %s", name, line.raw)
+		}
+		if got := mark(t, fronts[0]); got != "before" {
+			t.Errorf("%s: a script sees %q", name, got)
+		}
+	}
 	l.end(t)
+	s.onePHP(t)
 }
 
 // startPosts is startLoad with bodies, whose answers must tell their size.

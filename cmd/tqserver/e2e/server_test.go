@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,14 +40,15 @@ const startWait = 30 * time.Second
 
 // options of a server; the zero value serves testdata/workers/app at /.
 type options struct {
-	workers []string          // folders of testdata/workers; nil means app
-	files   map[string]string // by path in the server's folder, over all else
-	sets    []string          // for --set
-	env     []string          // added to a clean environment
-	dir     string            // folder of a server that ran before, used as it is
-	fails   bool              // the start must fail
-	wrap    []string          // command that executes the server
-	passed  []*os.File        // from descriptor 3 on
+	workers []string            // folders of testdata/workers; nil means app
+	files   map[string]string   // by path in the server's folder, over all else
+	sets    []string            // for --set
+	env     []string            // added to a clean environment
+	dir     string              // folder of a server that ran before, used as it is
+	fails   bool                // the start must fail
+	wrap    []string            // command that executes the server
+	passed  []*os.File          // from descriptor 3 on
+	user    *syscall.Credential // whom the server runs as; nil means the test's
 }
 
 // server is one running tqserver in a folder of its own.
@@ -156,7 +158,7 @@ func launch(t *testing.T, o options) *server {
 	s.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "HOME=" + s.dir}, o.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	// A terminal's Ctrl-C must reach the test first.
-	s.cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	s.cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Credential: o.user}
 	// Whoever keeps the log open after the server's end is a leak.
 	s.cmd.WaitDelay = 5 * time.Second
 	if err := s.cmd.Start(); err != nil {
