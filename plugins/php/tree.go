@@ -88,6 +88,7 @@ func startTree(log *slog.Logger, c command, folder, name string) (*tree, error) 
 		return nil, err
 	}
 	t.group = t.proc.Group()
+	yieldToServer(t.proc.PID())
 	t.children = watchChildren(log, t.proc, c.size+spare, c.window, c.emergency)
 	return t, nil
 }
