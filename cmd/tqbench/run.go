@@ -53,6 +53,7 @@ func run(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("folder for the run: %w", err)
 	}
+	defer contestant.Sweep(dir)
 	if f.keep {
 		fmt.Fprintln(stderr, "configurations and logs are kept in", dir)
 	} else {
