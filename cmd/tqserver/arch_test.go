@@ -70,7 +70,7 @@ var rules = []rule{
 	{"plugins/...", []string{"sdk/..."}, nil, "a plugin imports the sdk only"},
 	{"workers/...", []string{"sdk/..."}, []string{promlib}, "a worker imports the sdk only"},
 	{"sdk/control/*", []string{"sdk/..."}, []string{goplugin, hclog, grpc, protobuf}, "the wire"},
-	{"sdk/sdktest/*", []string{"sdk/...", "core/pluginhost", "core/api"}, nil, "runs plugins through the real host"},
+	{"sdk/sdktest/*", []string{"sdk/...", "core/pluginhost", "core/api", "plugins/faulty"}, []string{grpc}, "runs plugins through the real host"},
 	{"sdk/fastcgi/*", []string{"sdk/cgi", "sdk/sockio"}, nil, "standard library only"},
 	{"sdk/sockio/*", nil, nil, "standard library only"},
 	{"sdk/cgi/*", nil, nil, "standard library only"},

@@ -12,7 +12,6 @@ import (
 
 	"github.com/mevdschee/tqserver/core/conf"
 	"github.com/mevdschee/tqserver/core/pluginhost"
-	"github.com/mevdschee/tqserver/sdk"
 )
 
 // configFlags choose the configuration; every command that reads it has them.
@@ -133,30 +132,6 @@ func versionCommand(b Build) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintf(cmd.OutOrStdout(), "tqserver %s %s %s/%s\n", b.version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
-		},
-	}
-}
-
-func pluginCommand(b Build) *cobra.Command {
-	names := make([]string, 0, len(b.Plugins))
-	for _, p := range b.Plugins {
-		names = append(names, p.Name)
-	}
-	return &cobra.Command{
-		Use:   "plugin NAME",
-		Short: "Serve one of the binary's own plugins (the server starts it so; people do not)",
-		Long: `Serve one of the binary's own plugins over the plugin protocol. The server starts
-this command for every worker that needs it; by hand it only explains itself.`,
-		Example:   "  tqserver plugin php",
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: names,
-		RunE: func(_ *cobra.Command, args []string) error {
-			for _, p := range b.Plugins {
-				if p.Name == args[0] {
-					sdk.ServePlugin(p.New(sdk.Logger()))
-				}
-			}
 			return nil
 		},
 	}

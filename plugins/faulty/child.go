@@ -84,3 +84,7 @@ func ChildMain() {
 	server := &fastcgi.Server{Handler: fastcgi.HTTPHandler(Handler(slog.New(slog.NewJSONHandler(os.Stderr, nil))), fastcgi.HTTPOptions{})}
 	_ = server.Serve(listener)
 }
+
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "unix", path)
+}

@@ -60,8 +60,13 @@ const slowRequest = 500 * time.Millisecond
 
 // Main is the main function of the plugin. mode is a fault before the
 // handshake: "crash" exits with 3, "banner" prints lines first, "flood" prints
-// 200 KB without a newline first, "hang" does nothing.
+// 200 KB without a newline first, "hang" does nothing. "breach NAME" breaks the
+// protocol otherwise; see breaches.
 func Main(mode string) {
+	if isBreach(mode) {
+		breach(strings.TrimPrefix(mode, "breach "))
+		return
+	}
 	switch mode {
 	case "crash":
 		fmt.Fprintln(os.Stderr, "cannot go on: no luck today")
@@ -226,6 +231,7 @@ func Handler(log *slog.Logger) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "pid %d", os.Getpid())
 	})
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { _ = echo(w, r) })
 	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, strings.Join(os.Environ(), "\n"))
 	})

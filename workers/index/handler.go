@@ -43,6 +43,7 @@ func newHandler(c config, metrics prometheus.Registerer) (http.Handler, error) {
 	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) { stream(w, r, c.Stream) })
 	mux.HandleFunc("GET /socket", socket)
 	mux.HandleFunc("/echo", echo)
+	mux.HandleFunc("POST /mirror", mirror)
 	return mux, nil
 }
 
@@ -143,4 +144,26 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "%d bytes, sha256 %x\n", n, sum.Sum(nil))
+}
+
+// mirror answers with the body, piece by piece as it comes.
+func mirror(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex()
+	piece := make([]byte, 32<<10)
+	for {
+		n, err := r.Body.Read(piece)
+		if n > 0 {
+			if _, err := w.Write(piece[:n]); err != nil {
+				return // the client left
+			}
+			_ = control.Flush()
+		}
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler) // half of it must not look whole
+		}
+	}
 }

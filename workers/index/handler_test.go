@@ -71,6 +71,7 @@ func TestPages(t *testing.T) {
 		{"multipart form", "POST", "/form", m.FormDataContentType(), file.String(), 200, []string{"multi &amp; part", "file &lt;b&gt;.txt, 5 bytes"}},
 		{"broken form", "POST", "/form", m.FormDataContentType(), "nonsense", 400, nil},
 		{"echo", "POST", "/echo", "", "hello", 200, []string{"5 bytes, sha256 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}},
+		{"mirror", "POST", "/mirror", "", "hello", 200, []string{"hello"}},
 		{"stream", "GET", "/stream?n=1", "", "", 200, []string{"line 1 at "}},
 		{"unknown", "GET", "/nothing", "", "", 404, nil},
 	} {
