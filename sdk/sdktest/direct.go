@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -148,7 +149,7 @@ func (c *child) shake(ctx context.Context) ([]string, error) {
 func (s *suite) alone(ctx context.Context) error {
 	ctx, cancel := quickly(ctx, 5*time.Second)
 	defer cancel()
-	c, err := s.spawn()
+	c, err := s.spawn() //nolint:contextcheck // its end must not be cut short
 	if err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ const unknownVersion = "99"
 func (s *suite) version(ctx context.Context) error {
 	ctx, cancel := quickly(ctx, 10*time.Second)
 	defer cancel()
-	c, err := s.spawn(control.CookieKey+"="+control.CookieValue, "PLUGIN_PROTOCOL_VERSIONS="+unknownVersion)
+	c, err := s.spawn(control.CookieKey+"="+control.CookieValue, "PLUGIN_PROTOCOL_VERSIONS="+unknownVersion) //nolint:contextcheck // its end must not be cut short
 	if err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ const orphanTime = 2 * time.Second
 // orphaned: the host ends without a word, as by SIGKILL: its pipe ends, and its
 // control connection.
 func (s *suite) orphaned(ctx context.Context) error {
-	c, err := s.spawn(control.CookieKey+"="+control.CookieValue, fmt.Sprintf("PLUGIN_PROTOCOL_VERSIONS=%d", control.Version),
+	c, err := s.spawn(control.CookieKey+"="+control.CookieValue, "PLUGIN_PROTOCOL_VERSIONS="+strconv.Itoa(control.Version), //nolint:contextcheck // its end must not be cut short
 		"PLUGIN_UNIX_SOCKET_DIR="+s.folder)
 	if err != nil {
 		return err

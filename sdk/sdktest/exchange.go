@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -175,9 +174,9 @@ func (p *httpPeer) ask(q question) (*answer, error) {
 	var sending sync.WaitGroup
 	var sendErr error
 	sending.Go(func() { sendErr = r.Write(p.Conn) })
-	res, err := http.ReadResponse(p.reader, r)
+	res, err := http.ReadResponse(p.reader, r) //nolint:bodyclose // it ends with the connection
 	for err == nil && res.StatusCode < http.StatusOK && res.StatusCode != http.StatusSwitchingProtocols {
-		res, err = http.ReadResponse(p.reader, r)
+		res, err = http.ReadResponse(p.reader, r) //nolint:bodyclose // it ends with the connection
 	}
 	if err != nil {
 		_ = p.Close()
@@ -219,12 +218,6 @@ func once(ctx context.Context, e sdk.Endpoint, q question) error {
 		err = fmt.Errorf("%s %s is answered with %d", q.method, q.path, status)
 	}
 	return err
-}
-
-// isTimeout says that a deadline ended a read or write.
-func isTimeout(err error) bool {
-	ne, ok := errors.AsType[net.Error](err)
-	return errors.Is(err, os.ErrDeadlineExceeded) || ok && ne.Timeout()
 }
 
 // quickly is for what must happen soon.
