@@ -6,18 +6,35 @@ import (
 	"math/rand/v2"
 )
 
-type requestIDKey struct{}
+type requestKey struct{}
 
-// WithRequestID returns ctx with the ID of its request; fronts call it.
+// request is what goes with every request: one allocation for all of it.
+type request struct {
+	id    string
+	notes Notes
+}
+
+// WithRequestID returns ctx with the ID of its request, and Notes; fronts call it.
 func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestIDKey{}, id)
+	return context.WithValue(ctx, requestKey{}, &request{id: id})
+}
+
+// NotesFrom returns the notes about the request, nil outside of one. They belong
+// to the goroutine that serves the request.
+func NotesFrom(ctx context.Context) *Notes {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return &r.notes
+	}
+	return nil
 }
 
 // RequestID returns the ID of the request, by which lines of several logs are
 // brought together; empty outside of one.
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r.id
+	}
+	return ""
 }
 
 // requestIDLength of a new ID, in hexadecimal digits, as nginx's $request_id has it.

@@ -22,6 +22,8 @@ type Worker struct {
 	// connect to them.
 	Listen []string
 	Access Access
+	// Middleware names what stands before Handler, the first outermost.
+	Middleware []string
 	// Where says in which file and line a setting of the worker stands; nil when
 	// nobody knows.
 	Where Where

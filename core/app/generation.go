@@ -52,6 +52,7 @@ type parts struct {
 	Drains   []api.Drain   `group:"drains"`
 	Checks   []api.Check   `group:"checks"`
 	Reports  []api.Report  `group:"reports"`
+	Reopens  []api.Reopen  `group:"reopens"`
 	Operator api.Operator  `optional:"true"`
 }
 

@@ -16,12 +16,14 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	tuneMemory()
 	// Registered before anything starts, so that a signal in between is kept.
 	// A reader of our log that goes away (SIGPIPE) must not end the server.
-	signals, hangups := make(chan os.Signal, 4), make(chan os.Signal, 1)
+	signals, hangups, rotations := make(chan os.Signal, 4), make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Notify(rotations, syscall.SIGUSR1)
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Stop(signals)
 	defer signal.Stop(hangups)
+	defer signal.Stop(rotations)
 
 	// First of all, lest a child inherits them.
 	passed := activation.Files(true)
@@ -62,6 +64,7 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	p.log.Info("ready", "pid", os.Getpid(), "version", b.version())
 	var background sync.WaitGroup
 	background.Go(func() { p.reloadOn(hangups) })
+	background.Go(func() { p.reopenOn(rotations) })
 	background.Go(func() { p.serveControl(p.patience, commands) })
 	background.Go(p.watch)
 	if p.manager.there() {

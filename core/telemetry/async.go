@@ -31,7 +31,11 @@ type Async struct {
 	closing bool
 }
 
-func newAsync(w io.Writer, limit int, notice func(lost uint64) []byte) *Async {
+// NewAsync returns a writer to w that keeps limit bytes at most. When lines were lost,
+// notice returns the line that says so in their place, or nothing if it says so
+// elsewhere; it is called again, with the whole number, until a write succeeds. The
+// caller closes the Async.
+func NewAsync(w io.Writer, limit int, notice func(lost uint64) []byte) *Async {
 	a := &Async{w: w, notice: notice, limit: limit, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go a.run()
 	return a

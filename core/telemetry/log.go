@@ -32,7 +32,7 @@ const formatJSON = "json"
 func New(cfg Config, w io.Writer) (*slog.Logger, *Live, *Async) {
 	live := &Live{level: &slog.LevelVar{}, asJSON: &atomic.Bool{}}
 	live.Set(cfg)
-	async := newAsync(w, bufferSize, func(lost uint64) []byte {
+	async := NewAsync(w, bufferSize, func(lost uint64) []byte {
 		var line bytes.Buffer
 		said := handler(&line, live.asJSON.Load(), slog.LevelWarn) // at every level
 		slog.New(said).Warn("log lines were dropped because the log could not be written fast enough", "lines", lost)

@@ -128,7 +128,7 @@ func (g *gate) Write(p []byte) (int, error) {
 func TestHangingLogDropsNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
-		a := newAsync(g, 1000, func(lost uint64) []byte { return fmt.Appendf(nil, "lost %d\n", lost) })
+		a := NewAsync(g, 1000, func(lost uint64) []byte { return fmt.Appendf(nil, "lost %d\n", lost) })
 		line := func(i int) []byte { return fmt.Appendf(nil, "line %04d\n", i) } // 10 bytes
 		if _, err := a.Write(line(0)); err != nil {
 			t.Fatal(err)
@@ -219,7 +219,7 @@ func TestFailingLogRecovers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &failing{steps: tt.steps}
-				a := newAsync(f, 1000, func(lost uint64) []byte { return fmt.Appendf(nil, "lost %d\n", lost) })
+				a := NewAsync(f, 1000, func(lost uint64) []byte { return fmt.Appendf(nil, "lost %d\n", lost) })
 				lines := []string{"aaaa\n", "b\n", "c\n"}[:len(tt.steps)+1]
 				for _, line := range lines {
 					_, _ = a.Write([]byte(line))

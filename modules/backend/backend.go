@@ -49,14 +49,15 @@ type overPool interface {
 
 // Deps is what New needs of the server.
 type Deps struct {
-	Plugins   api.Plugins
-	Runtime   api.Runtime
-	Types     api.PluginTypes
-	Kept      *api.Kept
-	Reloading api.Reloading
-	Files     api.FileServer // nil when the static module is off
-	Where     api.Where      // of tqserver.yaml; nil when nobody knows
-	Log       *slog.Logger
+	Plugins     api.Plugins
+	Runtime     api.Runtime
+	Types       api.PluginTypes
+	Kept        *api.Kept
+	Reloading   api.Reloading
+	Files       api.FileServer // nil when the static module is off
+	Where       api.Where      // of tqserver.yaml; nil when nobody knows
+	Middlewares api.Middlewares
+	Log         *slog.Logger
 }
 
 // New reads every worker's folder. What is wrong with any of them is reported
@@ -68,6 +69,9 @@ func New(cfg Config, d Deps) *Backend {
 	}
 	b := &Backend{deps: d, config: cfg, sites: api.KeptValue(d.Kept, "backend", func() *sites { return &sites{} })}
 	definitions, err := loadFolder(cfg.Workers, allKinds(d.Runtime.Executable, d.Types))
+	for i := range definitions {
+		definitions[i].checkMiddleware(d.Middlewares)
+	}
 	if err != nil {
 		where := "backend.workers"
 		if d.Where != nil {
@@ -99,7 +103,7 @@ func New(cfg Config, d Deps) *Backend {
 func (b *Backend) host(def definition, chunks *sync.Pool) error {
 	w := &worker{
 		name: def.name, prefix: def.prefix(), limits: def.limits, config: b.config, spool: b.deps.Runtime.Folder,
-		software: "TQServer/" + b.deps.Runtime.Version, chunks: chunks, log: b.deps.Log.With("worker", def.name),
+		software: "TQServer/" + b.deps.Runtime.Version, chunks: chunks, noted: len(b.deps.Middlewares) > 0, log: b.deps.Log.With("worker", def.name),
 	}
 	key, err := def.key()
 	if err != nil {
@@ -107,7 +111,10 @@ func (b *Backend) host(def definition, chunks *sync.Pool) error {
 	}
 	h := &hosted{definition: def, key: key, worker: w}
 	w.status = func(r *http.Request) api.WorkerStatus { return b.status(r.Context(), h, fpmFull(r)) }
-	h.api = api.Worker{Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Listen: def.settings.FastCGI.Listen, Access: def.settings.FastCGI.access(), Where: def.document.Where}
+	h.api = api.Worker{
+		Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Middleware: def.settings.Middleware,
+		Listen: def.settings.FastCGI.Listen, Access: def.settings.FastCGI.access(), Where: def.document.Where,
+	}
 	h.api.Handler = &streamHandler{worker: w}
 	if def.kind.scripts {
 		root, err := docroot.New(docroot.Options{

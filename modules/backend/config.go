@@ -37,6 +37,7 @@ type workerSettings struct {
 	DocumentRoot    string            `conf:"document_root" doc:"Folder of scripts and static files, relative to the worker's folder; needed by php." source:"none: it has to be given for php"`
 	Index           []string          `conf:"index" doc:"Files that answer for a folder, the first that exists." source:"PHP's and the web servers' usual names"`
 	FrontController string            `conf:"front_controller" doc:"Script, relative to document_root, for every path that is no file; empty means 404." source:"none: 404, as by plain try_files $uri =404"`
+	Middleware      []string          `conf:"middleware" doc:"What requests to this worker pass, in this order, after router.middleware of tqserver.yaml: names of middlewares." source:"none: only what stands before all workers"`
 	User            string            `conf:"user" doc:"User the worker's processes run as; empty means the server's. Needs root." source:"none: the server's own, since another one needs root"`
 	Group           string            `conf:"group" doc:"Group the worker's processes run as; empty means the user's own. Needs root." source:"none: the user's own group, as PHP-FPM"`
 	Isolation       isolationSettings `conf:"isolation" doc:"Limits of the worker's processes."`

@@ -119,6 +119,13 @@ func load(folder string, all kinds) (definition, []conf.Problem) {
 	return d, problems
 }
 
+// checkMiddleware finds names that nothing on this server has.
+func (d *definition) checkMiddleware(all api.Middlewares) {
+	if d.document != nil {
+		d.problems = append(d.problems, d.document.Problems("", all.Problems(d.settings.Middleware))...)
+	}
+}
+
 // check finds what the types of the settings cannot say.
 func (d *definition) check(folder string, types []string, document *conf.Document) []settings.Problem {
 	var bad []settings.Problem

@@ -31,19 +31,20 @@ func Module() module.Descriptor {
 
 type params struct {
 	fx.In
-	Config    Config
-	Plugins   api.Plugins
-	Runtime   api.Runtime
-	Types     api.PluginTypes `optional:"true"`
-	Kept      *api.Kept       `optional:"true"`
-	Reloading api.Reloading   `optional:"true"`
-	Files     api.FileServer  `optional:"true"`
-	Where     api.Where       `optional:"true"`
-	Log       *slog.Logger
+	Config      Config
+	Plugins     api.Plugins
+	Runtime     api.Runtime
+	Types       api.PluginTypes  `optional:"true"`
+	Kept        *api.Kept        `optional:"true"`
+	Reloading   api.Reloading    `optional:"true"`
+	Files       api.FileServer   `optional:"true"`
+	Where       api.Where        `optional:"true"`
+	Middlewares []api.Middleware `group:"middlewares"`
+	Log         *slog.Logger
 }
 
 func provide(p params) *Backend {
 	return New(p.Config, Deps{
-		Plugins: p.Plugins, Runtime: p.Runtime, Types: p.Types, Kept: p.Kept, Reloading: p.Reloading, Files: p.Files, Where: p.Where, Log: p.Log,
+		Plugins: p.Plugins, Runtime: p.Runtime, Types: p.Types, Kept: p.Kept, Reloading: p.Reloading, Files: p.Files, Where: p.Where, Middlewares: p.Middlewares, Log: p.Log,
 	})
 }

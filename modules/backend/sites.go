@@ -19,6 +19,7 @@ type sites struct {
 // use counts the generations that use a site.
 type use struct {
 	site        *site
+	def         definition // the newest that the site serves
 	generations int
 	number      int // of the order in which they came
 }
@@ -46,14 +47,14 @@ func (s *sites) acquire(def definition, key string, plugins api.Plugins, log *sl
 	if u, ok := s.used[key]; ok {
 		u.generations++
 		s.last++
-		u.number = s.last
+		u.number, u.def = s.last, def
 		return u.site, false, false
 	}
 	for _, u := range s.used {
 		replaces = replaces || u.site.name == def.spec.Worker
 	}
 	s.last++
-	u := &use{newSite(def, plugins, log), 1, s.last}
+	u := &use{newSite(def, plugins, log), def, 1, s.last}
 	s.used[key] = u
 	return u.site, true, replaces
 }
@@ -78,7 +79,7 @@ func (s *sites) serving(worker string) (def definition, ok bool) {
 	newest := 0
 	for _, u := range s.used {
 		if u.site.name == worker && u.number > newest {
-			newest, def, ok = u.number, u.site.def, true
+			newest, def, ok = u.number, u.def, true
 		}
 	}
 	return def, ok

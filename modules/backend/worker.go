@@ -24,6 +24,7 @@ type worker struct {
 	pool     *pool
 	chunks   *sync.Pool
 	params   paramsPool
+	noted    bool // a middleware may want to know what became of a request
 	log      *slog.Logger
 	// status is the worker's, for its own status page.
 	status func(r *http.Request) api.WorkerStatus
@@ -33,7 +34,7 @@ type worker struct {
 func (w *worker) with(p *pool) *worker {
 	return &worker{
 		name: w.name, prefix: w.prefix, limits: w.limits, config: w.config, spool: w.spool, software: w.software,
-		pool: p, chunks: w.chunks, log: w.log,
+		pool: p, chunks: w.chunks, noted: w.noted, log: w.log,
 	}
 }
 
@@ -116,9 +117,15 @@ func (c *call) start(params fastcgi.Params, body []byte) error {
 	for try := 0; ; try++ {
 		conn, err := c.pool.acquire(c)
 		if err != nil {
+			if c.noted {
+				c.note(time.Since(c.arrived))
+			}
 			return err
 		}
 		c.conn = conn
+		if c.noted {
+			c.note(c.started.Sub(c.arrived))
+		}
 		if last := len(params) - 1; last >= 0 && params[last].Name == queueTime {
 			params[last].Value = seconds(c.started.Sub(c.arrived))
 		}
@@ -132,6 +139,13 @@ func (c *call) start(params fastcgi.Params, body []byte) error {
 		c.pool.put(conn) // which closes it, but for a param too large to be sent
 		c.again = true
 		c.pool.stats.replayed.Add(1)
+	}
+}
+
+// note tells middlewares how long the request waited.
+func (c *call) note(queued time.Duration) {
+	if notes := api.NotesFrom(c.r.Context()); notes != nil {
+		notes.Queued = queued
 	}
 }
 

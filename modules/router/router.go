@@ -2,10 +2,12 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -13,21 +15,40 @@ import (
 
 // Router implements api.Router.
 type Router struct {
-	table *table
-	wrong error
-	log   *slog.Logger
+	table       *table
+	workers     api.Workers
+	middlewares api.Middlewares
+	names       []string // of those before all workers
+	wrong       error
+	log         *slog.Logger
 }
 
 var _ api.Router = (*Router)(nil)
 
-// New makes the table of all workers' routes. What is wrong with them is
-// reported by Check.
-func New(workers api.Workers, log *slog.Logger) *Router {
-	t, err := newTable(workers)
-	return &Router{table: t, wrong: err, log: log}
+// Deps is what New needs of the server.
+type Deps struct {
+	Workers     api.Workers
+	Middlewares api.Middlewares
+	Where       api.Where // of tqserver.yaml; nil when nobody knows
+	Log         *slog.Logger
 }
 
-// Check reports every pair of workers with one route.
+// New makes the table of all workers' routes. What is wrong with them, and with
+// the middlewares named, is reported by Check.
+func New(cfg Config, d Deps) *Router {
+	rt := &Router{workers: slices.Clone(d.Workers), middlewares: d.Middlewares, names: cfg.Middleware, log: d.Log}
+	wrong := rt.used(cfg.Middleware, d.Where)
+	if len(rt.middlewares) > 0 {
+		for i := range rt.workers {
+			rt.workers[i].Handler = rt.wrap(&rt.workers[i])
+		}
+	}
+	t, err := newTable(rt.workers)
+	rt.table, rt.wrong = t, errors.Join(wrong, err)
+	return rt
+}
+
+// Check reports every pair of workers with one route, and wrong names of middlewares.
 func (rt *Router) Check(context.Context, bool) error { return rt.wrong }
 
 // ServeHTTP finds the worker: by FastCGI the one whose document root holds

@@ -28,7 +28,7 @@ func php(name, path, root string) api.Worker {
 
 func mustNew(t *testing.T, workers ...api.Worker) *Router {
 	t.Helper()
-	r := New(workers, slog.New(slog.DiscardHandler))
+	r := New(Config{}, Deps{Workers: workers, Log: slog.New(slog.DiscardHandler)})
 	if err := r.Check(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestTwoWorkersWithOneRouteAreAnError(t *testing.T) {
 		{"name", say("a", "/x"), say("a", "/y"), "two workers are named a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := New(api.Workers{c.a, c.b}, slog.New(slog.DiscardHandler)).Check(t.Context(), false)
+			err := New(Config{}, Deps{Workers: api.Workers{c.a, c.b}, Log: slog.New(slog.DiscardHandler)}).Check(t.Context(), false)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}

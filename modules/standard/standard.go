@@ -4,6 +4,7 @@ package standard
 
 import (
 	"github.com/mevdschee/tqserver/core/module"
+	"github.com/mevdschee/tqserver/modules/accesslog"
 	"github.com/mevdschee/tqserver/modules/admin"
 	"github.com/mevdschee/tqserver/modules/backend"
 	"github.com/mevdschee/tqserver/modules/fastcgi"
@@ -21,5 +22,6 @@ func Modules() []module.Descriptor {
 		static.Module(),
 		backend.Module(),
 		admin.Module(),
+		accesslog.Module(),
 	}
 }

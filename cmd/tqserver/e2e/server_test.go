@@ -44,6 +44,7 @@ type options struct {
 	files   map[string]string   // by path in the server's folder, over all else
 	sets    []string            // for --set
 	env     []string            // added to a clean environment
+	binary  string              // the server; empty means the one of TestMain
 	dir     string              // folder of a server that ran before, used as it is
 	fails   bool                // the start must fail
 	wrap    []string            // command that executes the server
@@ -151,7 +152,11 @@ func launch(t *testing.T, o options) *server {
 	for _, set := range o.sets {
 		args = append(args, "--set", set)
 	}
-	args = append(append(append([]string{}, o.wrap...), serverBinary), args...)
+	binary := o.binary
+	if binary == "" {
+		binary = serverBinary
+	}
+	args = append(append(append([]string{}, o.wrap...), binary), args...)
 	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.ExtraFiles = o.passed
 	s.cmd.Dir = s.dir
