@@ -44,7 +44,7 @@ supervised process: a php-cgi pool, a native Go handler, or a plugin.`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(b), checkCommand(b), modulesCommand(b), versionCommand(b), pluginCommand(b), configCommand(b), guardianCommand())
+	root.AddCommand(serveCommand(b), checkCommand(b), modulesCommand(b), versionCommand(b), pluginCommand(b), configCommand(b), importCommand(b), guardianCommand())
 	root.AddCommand(reloadCommand(b), restartCommand(b), statusCommand(b))
 	return root
 }

@@ -40,8 +40,6 @@ type instance struct {
 	rpc     control.PluginClient
 	health  grpc_health_v1.HealthClient
 	about   sdk.Description
-	// unread are the secrets among the settings that could not be read.
-	unread []sdk.Problem
 	// stopRun ends the Run stream.
 	stopRun context.CancelFunc
 	// sick gets one error when the plugin hangs; nil before run.
@@ -142,19 +140,20 @@ func (i *instance) connect(ctx context.Context, as *owner) error {
 		return fmt.Errorf("describe: %w", err)
 	}
 	i.about = descriptionFromWire(described)
-	i.resolveSecrets()
 	i.log.Debug("plugin started", "name", i.about.Name, "version", i.about.Version, "pid", i.runner.process().PID())
 	return nil
 }
 
-// resolveSecrets reads what the settings refer to as the user and in the
+// resolved is spec with what its settings refer to, read as the user and in the
 // environment of the server, whose the plugin has neither.
-func (i *instance) resolveSecrets() {
-	resolved, problems := settings.ResolveSecrets(i.about.SettingsSchema, i.spec.Settings)
-	i.spec.Settings = resolved
+func (i *instance) resolved(spec api.PluginSpec) (api.PluginSpec, []sdk.Problem) {
+	var problems []settings.Problem
+	spec.Settings, problems = settings.ResolveSecrets(i.about.SettingsSchema, spec.Settings)
+	unread := make([]sdk.Problem, 0, len(problems))
 	for _, p := range problems {
-		i.unread = append(i.unread, sdk.Problem(p))
+		unread = append(unread, sdk.Problem(p))
 	}
+	return spec, unread
 }
 
 // firstLine drops the advice go-plugin appends.
@@ -192,21 +191,20 @@ func (i *instance) output(level slog.Level) io.Writer {
 	return w
 }
 
-func (i *instance) worker() *control.Worker { return workerToWire(i.spec, i.folder) }
-
 // check asks for the problems of the settings. A plugin that does not offer it
 // has none.
 func (i *instance) check(ctx context.Context, spec api.PluginSpec) ([]sdk.Problem, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.host.timing.call)
 	defer cancel()
+	spec, unread := i.resolved(spec)
 	r, err := i.rpc.Check(ctx, &control.CheckRequest{Worker: workerToWire(spec, i.folder)})
 	if status.Code(err) == codes.Unimplemented {
-		return i.unread, nil
+		return unread, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("check: %w%s", err, i.runner.explain())
 	}
-	return append(problemsFromWire(r), i.unread...), nil
+	return append(problemsFromWire(r), unread...), nil
 }
 
 // report is a state, or the end of them.
@@ -219,7 +217,11 @@ type report struct {
 // last report.
 func (i *instance) run(ctx context.Context) (<-chan report, error) {
 	ctx, i.stopRun = context.WithCancel(context.WithoutCancel(ctx)) // the stream lives as long as the process
-	stream, err := i.rpc.Run(ctx, &control.RunRequest{Worker: i.worker()})
+	spec, unread := i.resolved(i.spec)
+	if len(unread) > 0 { // the check found them readable
+		return nil, &api.SettingsError{Problems: unread}
+	}
+	stream, err := i.rpc.Run(ctx, &control.RunRequest{Worker: workerToWire(spec, i.folder)})
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}

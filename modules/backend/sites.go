@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
 // sites are those in use, over all generations. Zero is ready.
@@ -27,9 +28,10 @@ type use struct {
 // key is the same for definitions that the same processes can serve.
 func (d *definition) key() (string, error) {
 	b, err := json.Marshal(struct {
-		Spec   api.PluginSpec
-		Limits poolSettings
-	}{d.spec, d.limits})
+		Spec    api.PluginSpec
+		Limits  poolSettings
+		Secrets string // a changed secret needs new processes
+	}{d.spec, d.limits, settings.Fingerprint(d.spec.Settings)})
 	if err != nil {
 		return "", fmt.Errorf("worker %s: %w", d.spec.Worker, err)
 	}

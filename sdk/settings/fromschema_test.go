@@ -2,6 +2,8 @@ package settings_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -92,5 +94,32 @@ func TestSecretsOfASchemaAreResolved(t *testing.T) {
 	}
 	if got, p := settings.ResolveSecrets(nil, sent); string(got) != string(sent) || p != nil {
 		t.Errorf("without a schema: %s %v", got, p)
+	}
+}
+
+func TestFingerprintFollowsWhatIsReferredTo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s")
+	text := json.RawMessage(`{"a":{"b":["file:` + file + `"]},"c":"env:TQ_TEST_SECRET","d":"x","n":1}`)
+	seen := map[string]bool{}
+	t.Setenv("TQ_TEST_SECRET", "one")
+	for _, change := range []func() error{
+		func() error { return nil },
+		func() error { return os.WriteFile(file, []byte("one"), 0o600) },
+		func() error { return os.WriteFile(file, []byte("two"), 0o600) },
+		func() error { return os.Setenv("TQ_TEST_SECRET", "two") }, //nolint:usetesting // put back by t.Setenv
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		print := settings.Fingerprint(text)
+		if print == "" || seen[print] || print != settings.Fingerprint(text) || strings.Contains(print, "two") {
+			t.Errorf("%q", print)
+		}
+		seen[print] = true
+	}
+	for _, none := range []string{"", "{", `{"a":"b"}`, `[1]`} {
+		if got := settings.Fingerprint(json.RawMessage(none)); got != "" {
+			t.Errorf("%s has %q", none, got)
+		}
 	}
 }
