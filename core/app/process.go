@@ -52,7 +52,7 @@ type process struct {
 	switched chan struct{} // holds one: another generation serves
 	// stopping ends when the server begins to stop; patience when it must end.
 	stopping, patience context.Context
-	beginStop          context.CancelFunc
+	beginStop          func()
 	losePatience       context.CancelCauseFunc
 
 	retiring struct {
@@ -90,7 +90,8 @@ func newProcess(ctx context.Context, b Build, f configFlags, c settled, stderr i
 	p.retiring.room = make(chan struct{}, maxRetiring)
 	p.retiring.gens = map[*generation]struct{}{}
 	root := context.WithoutCancel(ctx)
-	p.stopping, p.beginStop = context.WithCancel(root)
+	stopping, stop := context.WithCancelCause(root)
+	p.stopping, p.beginStop = stopping, func() { stop(errStopping) }
 	p.patience, p.losePatience = context.WithCancelCause(root)
 	flush := func() {
 		ctx, cancel := context.WithTimeout(root, logFlush)

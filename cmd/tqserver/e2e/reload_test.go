@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +13,7 @@ import (
 
 // workerYAML is the app worker with a mark that its scripts see.
 func workerYAML(mark string) string {
-	return "path: /\ntype: php\ndocument_root: public\nphp:\n  env: {APP_ENV: " + mark + "}\n  pool: {max_workers: 4}\n"
+	return "path: /\ntype: php\ndocument_root: public\nphp:\n  env: {APP_ENV: " + mark + "}\n  pool: {max_workers: 8}\n"
 }
 
 const appYAML = "workers/app/config/worker.yaml"
@@ -37,16 +39,16 @@ func mark(t *testing.T, f front) string {
 	return decode[seen](t, must(t, newClient(t), 200, "GET", f.url("/srv.php"), nil).body).Env["APP_ENV"]
 }
 
-// Requests that run during a reload end as they would have, on every front, and
+// Fifty clients with kept connections: requests that run during a reload end as they would have, on every front, and
 // what changed is there for the next one.
 func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	needPHP(t)
 	s := start(t, options{files: map[string]string{appYAML: workerYAML("m0")}})
 	fronts := s.fronts(t)
-	short := startLoad(t, 12, urls(fronts, "/sleep.php?ms=5")...)
-	long := startLoad(t, 4, urls(fronts, "/sleep.php?ms=300")...)
-	posts := startPosts(t, 8, urls(fronts, "/echo.php")...)
+	short := startLoad(t, 34, urls(fronts, "/sleep.php?ms=5")...)
+	long := startLoad(t, 6, urls(fronts, "/sleep.php?ms=300")...)
+	posts := startPosts(t, 10, urls(fronts, "/echo.php")...)
 	for i := range 12 {
 		config := baseConfig
 		switch i % 4 {
@@ -134,6 +136,70 @@ func TestReloadLetsARunningRequestFinish(t *testing.T) {
 		t.Errorf("%v %v", err, a.Response)
 	}
 	poll(t, 10*time.Second, "the old process has ended", func() bool { return !old.alive() })
+}
+
+// Each of several generations ends after its own last request.
+func TestSeveralGenerationsDrainAtOnce(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	s := start(t, options{files: map[string]string{appYAML: workerYAML("g0")}})
+	var old []proc
+	var gates []string
+	var waits []func() (answer, error)
+	for i := range 3 {
+		gate := fmt.Sprint(unique(t), i)
+		waits = append(waits, later(newClient(t), "http://"+s.http+"/gate.php?name="+gate))
+		old, gates = append(old, s.atGate(t, gate)), append(gates, gate)
+		write(t, s.path(appYAML), workerYAML(fmt.Sprint("g", i+1)))
+		if line := s.hangup(t); line.msg != "reloaded" {
+			t.Fatal(line.raw)
+		}
+	}
+	if got := len(living(old)); got != 3 {
+		t.Errorf("%d of 3 processes with a running request live", got)
+	}
+	for _, i := range []int{1, 0, 2} { // in no order
+		s.open(t, gates[i])
+		if a, err := waits[i](); err != nil || a.body != "after" {
+			t.Errorf("request %d: %v %v", i, err, a.Response)
+		}
+		poll(t, 10*time.Second, "its process has ended", func() bool { return !old[i].alive() })
+	}
+	s.onePHP(t)
+}
+
+// SIGTERM while a reload is under way, and an older generation drains.
+func TestStopDuringReload(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	s := start(t, options{files: map[string]string{appYAML: workerYAML("one")}})
+	s.over = true
+	s.allow("reload failed")
+	gate := unique(t)
+	wait := later(newClient(t), "http://"+s.http+"/gate.php?name="+gate)
+	s.atGate(t, gate)
+	write(t, s.path(appYAML), workerYAML("two"))
+	s.hangup(t)
+	// A worker that takes its time to start.
+	slow := s.path("slow.sh")
+	write(t, slow, "#!/bin/sh\n: >"+s.path("slow.started")+"\nread x <"+s.path("slow.fifo")+"\n")
+	if err := errors.Join(os.Chmod(slow, 0o755), unix.Mkfifo(s.path("slow.fifo"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.path("workers/slow/config/worker.yaml"), "path: /slow\ntype: php\ndocument_root: .\nphp: {binary: "+slow+"}\n")
+	s.signal(t, unix.SIGHUP)
+	poll(t, 10*time.Second, "the slow worker starts", func() bool { return exists(s.path("slow.started")) })
+	family := s.family()
+	s.signal(t, unix.SIGTERM)
+	s.log.wait(t, 5*time.Second, 0, "reload failed", "stopping")
+	s.open(t, gate)
+	if a, err := wait(); err != nil || a.body != "after" {
+		t.Errorf("%v %v", err, a.Response)
+	}
+	if code := s.wait(t, 20*time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	s.gone(t, family)
 }
 
 func TestFailedReloadChangesNothing(t *testing.T) {
