@@ -73,7 +73,7 @@ func (p *process) replace(ctx context.Context, dry bool) (out outcome, err error
 	before := p.current.Load()
 	var content []byte
 	if before.config.Watch {
-		content = contentOf(before.watched())
+		content, _ = contentOf(before.watched())
 	}
 	c, err := settle(p.build, p.flags)
 	if err != nil {

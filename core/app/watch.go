@@ -48,7 +48,7 @@ func (g *generation) remember(before *generation, content []byte) {
 	case content != nil && slices.Equal(names, before.watched()):
 		g.content = content
 	default:
-		g.content = contentOf(names)
+		g.content, _ = contentOf(names)
 	}
 }
 
@@ -101,11 +101,15 @@ func (p *process) watchFiles(g *generation) error {
 			}
 			quiet.Reset(max(0, min(watchQuiet, watchMost-time.Since(first))))
 		case <-quiet.C:
-			first = time.Time{}
 			if err := watchFolders(w, patterns); err != nil {
 				return err
 			}
-			now := contentOf(patterns)
+			now, whole := contentOf(patterns)
+			if !whole && !first.IsZero() && time.Since(first) < watchMost {
+				quiet.Reset(watchQuiet)
+				continue
+			}
+			first = time.Time{}
 			if bytes.Equal(now, last) {
 				continue
 			}
@@ -144,27 +148,30 @@ func watchFolders(w *fsnotify.Watcher, patterns []string) error {
 	return errors.Join(errs...)
 }
 
-// contentOf sums up which files there are and what is in them.
-func contentOf(patterns []string) []byte {
+// contentOf sums up which files there are and what is in them. It is not whole
+// when a file is empty: most likely somebody is about to write it.
+func contentOf(patterns []string) (content []byte, whole bool) {
 	sum := sha256.New()
+	whole = true
 	for _, pattern := range patterns {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
-			addContent(sum, file)
+			whole = addContent(sum, file) && whole
 		}
 	}
-	return sum.Sum(nil)
+	return sum.Sum(nil), whole
 }
 
-func addContent(sum hash.Hash, file string) {
+func addContent(sum hash.Hash, file string) (whole bool) {
 	info, err := os.Stat(file)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxWatched {
 		fmt.Fprintf(sum, "%q %v\n", file, info != nil)
-		return
+		return true
 	}
 	text, err := os.ReadFile(file)
 	fmt.Fprintf(sum, "%q %d %v\n", file, len(text), err)
 	sum.Write(text)
+	return len(text) > 0
 }
 
 // tellSwitched wakes the watcher; it is called after every switch.

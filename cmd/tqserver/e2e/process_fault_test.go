@@ -88,12 +88,14 @@ func TestOutOfFileDescriptors(t *testing.T) {
 	_ = kept.Close()
 }
 
-// A machine that was suspended, or a server that was stopped, goes on as if
-// nothing had been.
+// A server that was stopped goes on as if nothing had been, but that its waits go
+// on: what queue.wait or request_timeout bounds must be longer than the stop.
 func TestServerStoppedForAWhile(t *testing.T) {
 	t.Parallel()
 	needPHP(t)
-	s := start(t, options{})
+	s := start(t, options{files: map[string]string{
+		appYAML: "path: /\ntype: php\ndocument_root: public\nphp: {pool: {max_workers: 4, queue: {wait: 30s}, request_timeout: 40s}}\n",
+	}})
 	fronts := s.fronts(t)
 	family := s.family()
 	l := startLoad(t, 6, urls(fronts, "/sleep.php?ms=20")...)
