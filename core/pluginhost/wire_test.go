@@ -21,8 +21,8 @@ func TestStateFromWire(t *testing.T) {
 		Endpoints: []*control.Endpoint{good, {Id: "b", Network: "tcp", Address: "127.0.0.1:9", MaxConcurrent: 1}},
 	})
 	want := sdk.State{Kind: sdk.Ready, Reason: "r", ProcessGroups: []int{7, 8}, Endpoints: []sdk.Endpoint{
-		{ID: "a", Network: "unix", Address: "/x", MaxConcurrent: 2, ProcessGroups: []int{7}},
-		{ID: "b", Network: "tcp", Address: "127.0.0.1:9", MaxConcurrent: 1},
+		{ID: "a", Network: "unix", Address: "/x", MaxConcurrent: 2, Protocol: sdk.FastCGI, ProcessGroups: []int{7}},
+		{ID: "b", Network: "tcp", Address: "127.0.0.1:9", MaxConcurrent: 1, Protocol: sdk.FastCGI},
 	}}
 	if diff := cmp.Diff(want, st); diff != "" || err != nil {
 		t.Error(err, diff)

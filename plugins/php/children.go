@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -188,6 +190,7 @@ func (c *children) know(pid int, start uint64) *child {
 	}
 	k := &child{pid: pid, start: start}
 	c.known[pid] = k
+	preferForOOM(pid, c.parent)
 	if c.stopped {
 		return k
 	}
@@ -241,6 +244,28 @@ func (c *children) died(d death) (e entry, counts bool) {
 		notify(c.emergency, struct{}{})
 	}
 	return e, true
+}
+
+// oomMore is how much likelier than its parent a child is to be killed when
+// memory runs out: it costs one request, where the others cost the pool.
+const oomMore = 500
+
+// preferForOOM sets that, where it may.
+func preferForOOM(pid, parent int) {
+	b, err := os.ReadFile(procPath(parent, "oom_score_adj"))
+	if err != nil {
+		return
+	}
+	own, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return
+	}
+	f, err := os.OpenFile(procPath(pid, "oom_score_adj"), os.O_WRONLY, 0)
+	if err != nil {
+		return
+	}
+	_, _ = f.WriteString(strconv.Itoa(min(own+oomMore, 1000)))
+	_ = f.Close()
 }
 
 // adoptOrphans makes those children known that the parent forked at the last

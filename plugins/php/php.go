@@ -48,6 +48,7 @@ func (p *plugin) Describe() sdk.Description {
 		Version:        Version,
 		Summary:        "Runs PHP scripts by php-cgi.",
 		SettingsSchema: schema,
+		Features:       []string{sdk.FeatureLimits},
 	}
 }
 

@@ -54,7 +54,7 @@ func newSupervisor(p *plugin, ready prepared, w sdk.Worker, report func(sdk.Stat
 		p: p, log: log, folder: w.RuntimeFolder, report: report,
 		command: command{
 			path: ready.binary.path, version: ready.binary.version, args: arguments(ini, ready.settings, ready.admin), env: ready.env,
-			dir: w.Folder, size: max(w.MaxWorkers, 1), window: p.window, emergency: ready.emergency,
+			dir: w.Folder, size: max(w.MaxWorkers, 1), window: p.window, emergency: ready.emergency, limits: w.Limits,
 		},
 		retired: map[string]*tree{}, ending: map[string]func(){}, ended: make(chan string),
 	}, nil

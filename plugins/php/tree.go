@@ -32,7 +32,8 @@ type tree struct {
 	name     string // "php-1": the endpoint's ID
 	socket   string
 	version  string // of PHP
-	serving  int    // children that the pool may use at once
+	limits   process.Limits
+	serving  int // children that the pool may use at once
 	started  time.Time
 	proc     *process.Process
 	group    process.Group
@@ -52,6 +53,7 @@ type command struct {
 	// window and emergency: see ledger.
 	window    time.Duration
 	emergency emergency
+	limits    process.Limits
 }
 
 // spare is how many children there are beyond those: a child that is retired
@@ -60,7 +62,7 @@ const spare = 1
 
 // startTree starts php-cgi on a new socket in folder. It outlives ctx.
 func startTree(log *slog.Logger, c command, folder, name string) (*tree, error) {
-	t := &tree{name: name, socket: filepath.Join(folder, name+".sock"), version: c.version, serving: c.size, started: time.Now(), out: &output{log: log}}
+	t := &tree{name: name, socket: filepath.Join(folder, name+".sock"), version: c.version, limits: c.limits, serving: c.size, started: time.Now(), out: &output{log: log}}
 	socket, err := listen(t.socket)
 	if err != nil {
 		return nil, err
@@ -89,8 +91,20 @@ func startTree(log *slog.Logger, c command, folder, name string) (*tree, error) 
 	}
 	t.group = t.proc.Group()
 	yieldToServer(t.proc.PID())
+	if err := c.limits.Apply(t.proc.PID()); err != nil && !t.proc.Ended() {
+		t.abandon()
+		return nil, fmt.Errorf("%w; what is above the server's own limits needs root (systemd: LimitNOFILE=, LimitNICE=)", err)
+	}
 	t.children = watchChildren(log, t.proc, c.size+spare, c.window, c.emergency)
 	return t, nil
+}
+
+// abandon kills what was just started.
+func (t *tree) abandon() {
+	_ = t.group.Signal(syscall.SIGKILL)
+	<-t.proc.Done() // nothing it could wait for has begun
+	t.lines.Close()
+	_ = os.Remove(t.socket)
 }
 
 // ready waits until the tree answers and all its children exist.
@@ -115,6 +129,13 @@ func (t *tree) ready(ctx context.Context) error {
 			return t.failure(errors.New("php-cgi ended at its start"))
 		case <-ctx.Done():
 			return t.failure(fmt.Errorf("php-cgi is not ready: %w", ctx.Err()))
+		}
+	}
+	// Those that were forked before the parent had its limits; none has served
+	// yet but one, which was asked for its values.
+	for _, pid := range t.children.list() {
+		if err := t.limits.Apply(pid); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
+			return t.failure(err)
 		}
 	}
 	t.children.serving.Store(true)

@@ -31,6 +31,9 @@ type Spec struct {
 	DieWithParent bool
 	// NewSession makes the child the leader of a session too (setsid).
 	NewSession bool
+	// Cgroup is the folder of a control group (cgroup v2) that the child is
+	// born into, and so all that it starts; nil is this process's own.
+	Cgroup *os.File
 }
 
 // Process is a started child.
@@ -97,6 +100,9 @@ func (p *Process) start(s Spec) error {
 	attr := &syscall.SysProcAttr{Credential: s.Credential, Setpgid: !s.NewSession, Setsid: s.NewSession}
 	if s.DieWithParent {
 		attr.Pdeathsig = syscall.SIGKILL
+	}
+	if s.Cgroup != nil {
+		attr.UseCgroupFD, attr.CgroupFD = true, int(s.Cgroup.Fd())
 	}
 	p.cmd.SysProcAttr = attr
 	if err := p.cmd.Start(); err != nil {
