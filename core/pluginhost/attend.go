@@ -25,7 +25,7 @@ func (e gaveUpError) Unwrap() error { return e.error }
 // runOnce runs one plugin process from its start to its end, and says why it
 // ended. Nothing of it is left then but groups that serve lent endpoints.
 func (p *plugin) runOnce() (*instance, error) {
-	inst, err := p.host.launch(p.life, p.spec)
+	inst, err := p.host.launch(p.life, p.spec, p.host.enter(p.spec))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/sdk"
+	"github.com/mevdschee/tqserver/sdk/process"
 )
 
 const (
@@ -41,7 +42,9 @@ func (h *Host) Check(ctx context.Context, spec api.PluginSpec) ([]sdk.Problem, e
 	key := strings.Join(append([]string{spec.User, spec.Group}, spec.Command...), "\x00")
 	c := h.checkers.use(key)
 	defer h.checkers.leave(h, key, c) //nolint:contextcheck // it may outlive the one who asked
-	c.launch.Do(func() { c.inst, c.err = h.launch(ctx, spec) })
+	bare := spec
+	bare.Limits, bare.Cgroup = process.Limits{}, api.CgroupLimits{} // it runs no application
+	c.launch.Do(func() { c.inst, c.err = h.launch(ctx, bare, "") })
 	if c.err != nil {
 		h.checkers.forget(key, c)
 		return nil, c.err

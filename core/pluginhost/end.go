@@ -62,7 +62,7 @@ func (i *instance) askStop(ctx context.Context) error {
 }
 
 // endRest ends every process group the plugin reported, lent or not, and
-// removes its folder.
+// removes its folder and control group.
 func (i *instance) endRest(ctx context.Context) error {
 	i.mu.Lock()
 	rest := make([]process.Group, 0, len(i.groups))
@@ -73,7 +73,7 @@ func (i *instance) endRest(ctx context.Context) error {
 	clear(i.leases)
 	i.mu.Unlock()
 	err := i.endGroups(ctx, rest)
-	i.removeFolder()
+	i.remove(ctx)
 	return err
 }
 

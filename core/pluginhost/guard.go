@@ -31,6 +31,7 @@ type guard struct {
 
 	mu     sync.Mutex
 	groups map[process.Group]struct{}
+	cells  map[string]struct{}
 	proc   *process.Process
 	pipe   *os.File // nil while there is none
 	closed chan struct{}
@@ -39,7 +40,7 @@ type guard struct {
 func newGuard(executable, folder string, log *slog.Logger) (*guard, error) {
 	g := &guard{
 		executable: executable, folder: folder, log: log,
-		done: make(chan struct{}), closed: make(chan struct{}), groups: make(map[process.Group]struct{}),
+		done: make(chan struct{}), closed: make(chan struct{}), groups: make(map[process.Group]struct{}), cells: make(map[string]struct{}),
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -66,6 +67,9 @@ func (g *guard) start() error {
 	g.send("folder " + g.folder)
 	for group := range g.groups {
 		g.send(registered("add", group))
+	}
+	for cell := range g.cells {
+		g.send("enter " + cell)
 	}
 	return nil
 }
@@ -98,6 +102,20 @@ func (g *guard) remove(group process.Group) {
 	defer g.mu.Unlock()
 	delete(g.groups, group)
 	g.send(registered("remove", group))
+}
+
+func (g *guard) addCell(cell string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.cells[cell] = struct{}{}
+	g.send("enter " + cell)
+}
+
+func (g *guard) removeCell(cell string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.cells, cell)
+	g.send("leave " + cell)
 }
 
 // watch replaces a guardian that died.

@@ -31,13 +31,16 @@ func GuardianMain(r io.Reader) int {
 	// A service manager or a terminal signals all processes of the server; the
 	// guardian goes last.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
-	groups, folder := readRegister(r)
+	groups, cells, folder := readRegister(r)
 	ctx, cancel := context.WithTimeout(context.Background(), guardianWait)
 	defer cancel()
 	var all sync.WaitGroup
 	for g := range groups {
 		_ = g.Signal(syscall.SIGKILL)
 		all.Go(func() { _ = g.Kill(ctx) })
+	}
+	for cell := range cells {
+		all.Go(func() { _ = killCgroup(ctx, cell) })
 	}
 	all.Wait()
 	// The name is checked, so that no mistake can remove anything else.
@@ -48,10 +51,10 @@ func GuardianMain(r io.Reader) int {
 }
 
 // readRegister follows the register until the server is gone. A line is
-// "folder PATH", "add GROUP START" or "remove GROUP START".
-func readRegister(r io.Reader) (map[process.Group]struct{}, string) {
-	groups := make(map[process.Group]struct{})
-	folder := ""
+// "folder PATH", "add GROUP START", "remove GROUP START", or "enter PATH" and
+// "leave PATH" of a control group.
+func readRegister(r io.Reader) (groups map[process.Group]struct{}, cells map[string]struct{}, folder string) {
+	groups, cells = make(map[process.Group]struct{}), make(map[string]struct{})
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		verb, rest, _ := strings.Cut(lines.Text(), " ")
@@ -67,7 +70,11 @@ func readRegister(r io.Reader) (map[process.Group]struct{}, string) {
 			if _, err := fmt.Sscan(rest, &g.ID, &g.Start); err == nil {
 				delete(groups, g)
 			}
+		case "enter":
+			cells[rest] = struct{}{}
+		case "leave":
+			delete(cells, rest)
 		}
 	}
-	return groups, folder
+	return groups, cells, folder
 }

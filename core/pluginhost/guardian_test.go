@@ -235,7 +235,7 @@ func TestReadRegister(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, folder := readRegister(strings.NewReader(c.text))
+			got, _, folder := readRegister(strings.NewReader(c.text))
 			if diff := cmp.Diff(c.groups, got, cmpopts.IgnoreUnexported(process.Group{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Error(diff)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -43,10 +44,12 @@ type Host struct {
 	guard    *guard
 	timing   timing
 	checkers checkers
+	cgroups  *cgroups
 
 	// Lock order: a plugin's mu before an instance's before this one.
 	mu      sync.Mutex
 	groups  map[process.Group]struct{} // alive or about to end, of all plugins
+	cells   map[string]struct{}        // control groups of plugin processes, by folder
 	plugins map[*plugin]struct{}
 	closed  bool
 }
@@ -84,7 +87,8 @@ func New(o Options) (*Host, error) {
 	}
 	h := &Host{
 		log: o.Log, folder: f, timing: defaultTiming(),
-		groups: make(map[process.Group]struct{}), plugins: make(map[*plugin]struct{}),
+		groups: make(map[process.Group]struct{}), cells: make(map[string]struct{}), plugins: make(map[*plugin]struct{}),
+		cgroups: newCgroups(o.Log),
 	}
 	if o.Executable != "" {
 		if h.guard, err = newGuard(o.Executable, f.path, o.Log); err != nil {
@@ -148,6 +152,36 @@ func (h *Host) unregister(g process.Group) {
 	}
 }
 
+// enter makes a control group for a plugin process, known to Reap and to the
+// guardian; "" is none.
+func (h *Host) enter(spec api.PluginSpec) string {
+	cell := h.cgroups.enter(spec)
+	if cell == "" {
+		return ""
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cells[cell] = struct{}{}
+	if h.guard != nil {
+		h.guard.addCell(cell)
+	}
+	return cell
+}
+
+// leave kills what is left in a control group and removes it.
+func (h *Host) leave(ctx context.Context, cell string) error {
+	if err := killCgroup(ctx, cell); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.cells, cell)
+	if h.guard != nil {
+		h.guard.removeCell(cell)
+	}
+	return nil
+}
+
 // Reap kills every process known and waits for its end. Nothing can be started
 // afterwards. It may be called at any time, any number of times.
 func (h *Host) Reap() {
@@ -157,6 +191,7 @@ func (h *Host) Reap() {
 	for g := range h.groups {
 		groups = append(groups, g)
 	}
+	cells := slices.Collect(maps.Keys(h.cells))
 	plugins := make([]*plugin, 0, len(h.plugins))
 	for p := range h.plugins {
 		plugins = append(plugins, p)
@@ -181,6 +216,13 @@ func (h *Host) Reap() {
 				return
 			}
 			h.unregister(g)
+		})
+	}
+	for _, cell := range cells {
+		all.Go(func() {
+			if err := h.leave(ctx, cell); err != nil {
+				h.log.Error("reaping", "error", err)
+			}
 		})
 	}
 	all.Wait()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,7 @@ type instance struct {
 	spec    api.PluginSpec
 	log     *slog.Logger
 	folder  string
+	cell    string // its control group's folder, or empty
 	control string // folder of go-plugin's socket
 	runner  *runner
 	client  *goplugin.Client
@@ -53,7 +55,16 @@ type instance struct {
 
 // launch starts a plugin process: handshake and Describe. ctx bounds that; the
 // process lives until end.
-func (h *Host) launch(ctx context.Context, spec api.PluginSpec) (*instance, error) {
+//
+// cell is its control group, which is the instance's from then on, or empty.
+func (h *Host) launch(ctx context.Context, spec api.PluginSpec, cell string) (_ *instance, err error) {
+	defer func() {
+		if err != nil && cell != "" {
+			bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.timing.end)
+			defer cancel()
+			err = errors.Join(err, h.leave(bound, cell))
+		}
+	}()
 	if len(spec.Command) == 0 {
 		return nil, errors.New("no command for the plugin")
 	}
@@ -64,18 +75,19 @@ func (h *Host) launch(ctx context.Context, spec api.PluginSpec) (*instance, erro
 	inst := &instance{
 		host: h, spec: spec, log: h.log.With("worker", spec.Worker, "plugin", spec.Type),
 		groups: make(map[int]process.Group), leases: make(map[*lease]struct{}),
-		stopRun: func() {},
+		stopRun: func() {}, cell: cell,
 	}
 	if inst.folder, err = h.folder.sub(as); err != nil {
 		return nil, err
 	}
 	inst.runner = newRunner(h, spec, as, inst.log)
+	inst.runner.cell = cell
 	if err := inst.connect(ctx, as); err != nil {
 		// Killed, so that what it printed and how it ended can be told.
 		killed, cancel := context.WithTimeout(context.WithoutCancel(ctx), reapWait)
 		defer cancel()
 		cleanup := inst.bury(killed)
-		inst.removeFolder()
+		inst.remove(killed)
 		return nil, errors.Join(fmt.Errorf("starting plugin %s: %w%s", filepath.Base(spec.Command[0]), err, inst.runner.explain()), cleanup)
 	}
 	return inst, nil
@@ -140,6 +152,9 @@ func (i *instance) connect(ctx context.Context, as *owner) error {
 		return fmt.Errorf("describe: %w", err)
 	}
 	i.about = descriptionFromWire(described)
+	if err := i.limit(); err != nil {
+		return err
+	}
 	i.log.Debug("plugin started", "name", i.about.Name, "version", i.about.Version, "pid", i.runner.process().PID())
 	return nil
 }
@@ -154,6 +169,22 @@ func (i *instance) resolved(spec api.PluginSpec) (api.PluginSpec, []sdk.Problem)
 		unread = append(unread, sdk.Problem(p))
 	}
 	return spec, unread
+}
+
+// limit puts the worker's limits on the plugin's process, which runs the
+// application, or lets a plugin do that which starts other processes for it.
+func (i *instance) limit() error {
+	pid := i.runner.process().PID()
+	if slices.Contains(i.about.Features, sdk.FeatureLimits) {
+		if err := i.spec.Limits.Permit(pid); err != nil {
+			i.log.Debug("the plugin may not be able to set all limits", "error", err)
+		}
+		return nil
+	}
+	if err := i.spec.Limits.Apply(pid); err != nil {
+		return fmt.Errorf("isolation: %w; what is above the server's own limits needs root (systemd: LimitNOFILE=, LimitNICE=)", err)
+	}
+	return nil
 }
 
 // firstLine drops the advice go-plugin appends.

@@ -163,7 +163,7 @@ func (i *instance) endUnused(ctx context.Context) {
 		i.log.Warn("ending what a dead plugin left", "error", err)
 	}
 	if last {
-		i.removeFolder()
+		i.remove(ctx)
 	}
 }
 
@@ -184,7 +184,16 @@ func (i *instance) endGroups(ctx context.Context, groups []process.Group) error 
 	return errors.Join(errs...)
 }
 
-func (i *instance) removeFolder() {
+// remove removes what a plugin process had that has ended with all it started:
+// its control group, with whoever has left the process groups, and its folder.
+func (i *instance) remove(ctx context.Context) {
+	if i.cell != "" {
+		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.host.timing.end)
+		defer cancel()
+		if err := i.host.leave(bound, i.cell); err != nil {
+			i.log.Warn("ending a plugin's control group", "error", err)
+		}
+	}
 	if err := os.RemoveAll(i.folder); err != nil {
 		i.log.Warn("removing a plugin's runtime folder", "error", err)
 	}

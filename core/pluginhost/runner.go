@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,6 +38,7 @@ type runner struct {
 	host *Host
 	spec api.PluginSpec
 	as   *owner
+	cell string // see Host.enter
 
 	shake     *io.PipeReader
 	shakeSend *io.PipeWriter
@@ -91,7 +93,7 @@ func (r *runner) spawn(env []string) error {
 		return fail(err)
 	}
 	defer func() { _ = far.Close() }()
-	proc, err := process.Start(process.Spec{
+	proc, err := r.begin(process.Spec{
 		Path: r.spec.Command[0], Args: r.spec.Command[1:], Env: r.environment(env), Dir: r.spec.Folder,
 		Stdout: stdout, Stderr: stderr, Files: []*os.File{far}, Credential: r.as.attr(),
 	})
@@ -105,6 +107,33 @@ func (r *runner) spawn(env []string) error {
 	}
 	go r.watch(outLines, errLines)
 	return nil
+}
+
+// begin starts the process in its control group: born there, or, on kernels
+// before 5.7 and where that is not allowed, moved there before it can have
+// started anything.
+func (r *runner) begin(s process.Spec) (*process.Process, error) {
+	if r.cell == "" {
+		return process.Start(s)
+	}
+	folder, err := os.Open(r.cell)
+	if err == nil {
+		s.Cgroup = folder
+		proc, err := process.Start(s)
+		_ = folder.Close()
+		if err == nil {
+			return proc, nil
+		}
+		s.Cgroup = nil
+	}
+	proc, err := process.Start(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeCgroup(r.cell, "cgroup.procs", strconv.Itoa(proc.PID())); err != nil {
+		r.log.Warn("the worker's process cannot be put into its control group; it runs without its limits", "error", err)
+	}
+	return proc, nil
 }
 
 // environment is the whole of the plugin's: the host's own is not passed on,

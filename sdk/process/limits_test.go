@@ -10,8 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func limit(n uint64) *uint64 { return &n }
-
 func niceOf(t *testing.T, tid int) int {
 	t.Helper()
 	n, err := unix.Getpriority(unix.PRIO_PROCESS, tid)
@@ -29,7 +27,7 @@ func TestLimitsReachEveryThreadAndWhatIsStarted(t *testing.T) {
 		threads, _ = os.ReadDir("/proc/" + strconv.Itoa(p.PID()) + "/task")
 		return len(threads) > 1
 	})
-	want := Limits{Files: limit(77), Core: limit(0), AddressSpace: limit(1 << 40), Nice: &nice}
+	want := Limits{Files: new(uint64(77)), Core: new(uint64(0)), AddressSpace: new(uint64(1 << 40)), Nice: &nice}
 	if !want.Any() || (Limits{}).Any() {
 		t.Error("Any")
 	}
@@ -76,11 +74,11 @@ func TestPermittedLimits(t *testing.T) {
 		t.Skip("needs CAP_SYS_RESOURCE and CAP_SYS_NICE")
 	}
 	p := started(t, Spec{}, "wait")
-	if err := (Limits{Files: limit(64)}).Apply(p.PID()); err != nil {
+	if err := (Limits{Files: new(uint64(64))}).Apply(p.PID()); err != nil {
 		t.Fatal(err)
 	}
 	nice := -5
-	if err := (Limits{Files: limit(128), Nice: &nice}).Permit(p.PID()); err != nil {
+	if err := (Limits{Files: new(uint64(128)), Nice: &nice}).Permit(p.PID()); err != nil {
 		t.Fatal(err)
 	}
 	var got unix.Rlimit
@@ -93,7 +91,7 @@ func TestPermittedLimits(t *testing.T) {
 	if now := niceOf(t, p.PID()); now != niceOf(t, os.Getpid()) {
 		t.Errorf("nice was set to %d", now)
 	}
-	if err := (Limits{Files: limit(100)}).Permit(p.PID()); err != nil {
+	if err := (Limits{Files: new(uint64(100))}).Permit(p.PID()); err != nil {
 		t.Error(err)
 	}
 	if err := unix.Prlimit(p.PID(), unix.RLIMIT_NOFILE, nil, &got); err != nil || got.Max != 128 {
@@ -107,7 +105,8 @@ func TestStartInACgroup(t *testing.T) {
 	if err != nil {
 		t.Skip("no cgroup v2 is mounted")
 	}
-	dir, err := os.MkdirTemp(strings.Fields(string(mounts))[0], "tq-test-")
+	dir := strings.Fields(string(mounts))[0] + "/tq-test-" + strconv.Itoa(os.Getpid())
+	err = os.Mkdir(dir, 0o700)
 	if err != nil {
 		t.Skipf("no cgroup v2 that may be written: %v", err)
 	}
