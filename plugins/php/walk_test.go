@@ -82,7 +82,7 @@ func TestProcessesThatScriptsLeave(t *testing.T) {
 	var left []int
 	for range 3 {
 		c := h.wire(h.endpoint())
-		for _, pid := range strings.Fields(h.ask(c.Conn, "fork.php")) {
+		for pid := range strings.FieldsSeq(h.ask(c.Conn, "fork.php")) {
 			left = append(left, atoi(t, pid))
 		}
 		if _, err := h.retire(sdk.Retirement{Connection: c.id, Reason: "max_requests"}); err != nil {
