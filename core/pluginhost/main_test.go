@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of a test for something that must happen.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()

@@ -64,8 +64,10 @@ func boundUnsent(c net.Conn) {
 
 // closeSilent closes the connections that carry no request yet, as a browser's
 // preconnect: http.Server.Shutdown would wait 5 s for one. One whose request has
-// arrived, and is about to be read, stays.
+// arrived, and is about to be read, stays; the others get a moment, since one
+// just accepted may be about to speak.
 func (l *listener) closeSilent() {
+	<-time.After(silentGrace)
 	l.silent.Range(func(c, _ any) bool {
 		if t := c.(*timedConn); !t.arrived() { //nolint:forcetypeassert // nothing else is stored
 			_ = t.Close()
@@ -73,6 +75,10 @@ func (l *listener) closeSilent() {
 		return true
 	})
 }
+
+// silentGrace is many times what a client on a slow line needs between its
+// connection and its request.
+const silentGrace = 200 * time.Millisecond
 
 // arrived says whether bytes from the client wait to be read.
 func (c *timedConn) arrived() bool {

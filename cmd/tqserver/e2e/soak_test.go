@@ -173,9 +173,8 @@ func TestSoak(t *testing.T) {
 		t.Error("the server's account is another")
 	}
 	poll(t, 20*time.Second, "one tree of processes is left", func() bool { return len(s.phps()) == 1 })
-	if m["go_goroutines"] > 150 {
-		t.Errorf("%d goroutines", m["go_goroutines"])
-	}
+	// Old generations drain for 15 s, and clients' connections are kept for a while.
+	poll(t, 40*time.Second, "few goroutines are left", func() bool { return s.metrics(t)["go_goroutines"] < 150 })
 }
 
 // metrics of the admin module, by name with labels.
