@@ -31,12 +31,7 @@ func (p *pool) abandon(c *poolConn, patience time.Duration) {
 	p.mu.Unlock()
 	go func() { // ends with the script, at the latest after patience and abandonMost
 		p.await(c, patience, facts)
-		_ = c.Close()
-		p.mu.Lock()
-		p.held--
-		release := p.closing(c)
-		p.mu.Unlock()
-		release()
+		p.unhold(c)
 	}()
 }
 

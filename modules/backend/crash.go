@@ -51,11 +51,5 @@ func (p *pool) crashed(c *poolConn) {
 	}
 	p.held++
 	p.mu.Unlock()
-	time.AfterFunc(pause, func() {
-		p.mu.Lock()
-		p.held--
-		release := p.closing(c)
-		p.mu.Unlock()
-		release()
-	})
+	time.AfterFunc(pause, func() { p.unhold(c) })
 }

@@ -321,6 +321,16 @@ func (p *pool) closing(c *poolConn) func() {
 	return release
 }
 
+// unhold closes a connection that was held without a request, and frees its place.
+func (p *pool) unhold(c *poolConn) {
+	_ = c.Close()
+	p.mu.Lock()
+	p.held--
+	release := p.closing(c)
+	p.mu.Unlock()
+	release()
+}
+
 // giveUp frees the place of a connection that is closed or was never opened.
 func (p *pool) giveUp(s *lentSet, at int) {
 	p.mu.Lock()

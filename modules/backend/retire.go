@@ -176,12 +176,7 @@ func (p *pool) kill(c *poolConn) sdk.Process {
 		if err := c.awaitEnd(ctx); err != nil {
 			p.log.Warn("a process that was ended", "pid", process.PID, "error", err)
 		}
-		_ = c.Close()
-		p.mu.Lock()
-		p.held--
-		release := p.closing(c)
-		p.mu.Unlock()
-		release()
+		p.unhold(c)
 	}()
 	return process
 }

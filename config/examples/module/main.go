@@ -1,4 +1,4 @@
-// A server with a module of one's own: cmd/tqserver/main.go with one more
+// Command module is a server with a module of one's own: cmd/tqserver/main.go with one more
 // descriptor. docs/guide/write-a-module.md explains it.
 package main
 
