@@ -1,6 +1,9 @@
 package api
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
 // Front is a Service of the group `fronts` that lets a newer generation take
 // over without losing a request or a kept connection. One that is only a Service
@@ -20,6 +23,44 @@ type Front interface {
 // part whose own file is wrong (a worker.yaml) may go on as it is, or stay away
 // if it is new, and tell by a Report, where a first start would be refused.
 type Reloading bool
+
+// Refused is what parts of a generation were refused in this reload. Zero is ready.
+// A generation that is built again from the same configuration finds it there, and
+// leaves these parts as they are.
+type Refused struct {
+	mu  sync.Mutex
+	why map[string]error
+}
+
+// Refuse notes why the part cannot be taken over, and returns that as a Refusal. The
+// key says which part in which version.
+func (r *Refused) Refuse(key string, why error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.why == nil {
+		r.why = map[string]error{}
+	}
+	r.why[key] = why
+	return &Refusal{why}
+}
+
+// Why returns what was noted of a part, nil when nothing was.
+func (r *Refused) Why(key string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.why[key]
+}
+
+// Refusal is an error of a Start, or of a deep Check, during a reload that concerns
+// one part, which can go on as it is. When all that is wrong are refusals, the
+// generation is built again.
+type Refusal struct{ Why error }
+
+// Error is that of Why.
+func (r *Refusal) Error() string { return r.Why.Error() }
+
+// Unwrap returns Why.
+func (r *Refusal) Unwrap() error { return r.Why }
 
 // Report says what is wrong with parts that go on in an older version, each with
 // its file, line and path. Modules contribute theirs to the group `reports`; it is

@@ -50,6 +50,9 @@ type WorkerStatus struct {
 	State   WorkerState
 	// Reason says why it is degraded or down.
 	Reason string
+	// Outdated says why the worker goes on in an older version than that of its
+	// folder; empty when it does not.
+	Outdated string
 	// Started is when the pool was made; restarts do not change it.
 	Started time.Time
 	// MaxWorkers is how many requests may run at once, QueueLength how many wait.

@@ -53,7 +53,12 @@ var _ control.Handler = (*process)(nil)
 
 // Info implements control.Handler.
 func (p *process) Info() control.Info {
-	return control.Info{PID: os.Getpid(), Version: p.build.version(), Started: p.started, Generation: p.current.Load().number}
+	g := p.current.Load()
+	info := control.Info{PID: os.Getpid(), Version: p.build.version(), Started: p.started, Generation: g.number}
+	if err := g.report(); err != nil {
+		info.Problems = err.Error()
+	}
+	return info
 }
 
 // Reload implements control.Handler.

@@ -64,10 +64,10 @@ func (p *parts) doors() []api.Service { return slices.Concat(p.Fronts, p.Outlook
 
 // newGeneration builds every part; nothing runs before start. Number 1 is the
 // first of this run, whose start nothing else serves beside.
-func newGeneration(number int, c settled, l longLived) (*generation, error) {
+func newGeneration(number int, c settled, l longLived, refused *api.Refused) (*generation, error) {
 	g := &generation{number: number, log: l.log, config: c.server, requests: front.NewRequests(), claims: newClaims(c.tree.Where), files: c.tree.Files()}
 	options := []fx.Option{
-		fx.Supply(c.tree, c.types, l.log, l.runtime, l.kept, g.requests, api.Reloading(number > 1)),
+		fx.Supply(c.tree, c.types, l.log, l.runtime, l.kept, g.requests, api.Reloading(number > 1), refused),
 		fx.Provide(
 			func() api.Listen { return g.claims.placed(l.listen) },
 			func() api.Claim { return g.claims.claim },
@@ -109,8 +109,35 @@ func (g *generation) check(ctx context.Context, deep bool) error {
 	return errors.Join(errs...)
 }
 
+// tryOut is check with a deadline.
+func (g *generation) tryOut(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.config.StartTimeout)
+	defer cancel()
+	return g.check(ctx, true)
+}
+
+// plan says what start would change.
+func (g *generation) plan() []api.Change {
+	var changes []api.Change
+	for _, s := range g.parts.services() {
+		if planner, ok := s.(api.Planner); ok {
+			changes = append(changes, planner.Plan()...)
+		}
+	}
+	return changes
+}
+
+// report says which parts go on in an older version.
+func (g *generation) report() error {
+	var problems error
+	for _, report := range g.parts.Reports {
+		problems = errors.Join(problems, report())
+	}
+	return problems
+}
+
 // start checks what costs little, then brings up the workers, then binds the
-// fronts' addresses. What half succeeded is undone. Nothing is served before
+// fronts' addresses. What half succeeded stays until undo. Nothing is served before
 // serve.
 func (g *generation) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, g.config.StartTimeout)
@@ -125,12 +152,14 @@ func (g *generation) start(ctx context.Context) error {
 			err = service.Start(ctx)
 		}
 	}
-	if err == nil {
-		return nil
-	}
+	return err
+}
+
+// undo ends what a start that failed has left.
+func (g *generation) undo(ctx context.Context) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopReserve)
 	defer cancel()
-	return errors.Join(err, g.stop(stopping))
+	return g.stop(stopping)
 }
 
 // serve makes this the generation that every next request goes to. It cannot

@@ -127,7 +127,7 @@ func newProcess(ctx context.Context, b Build, f configFlags, c settled, stderr i
 			}
 		},
 	}
-	first, err := newGeneration(1, c, p.shared)
+	first, err := newGeneration(1, c, p.shared, &api.Refused{})
 	if err != nil {
 		p.close()
 		return nil, err

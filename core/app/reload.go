@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -82,29 +83,22 @@ func (p *process) replace(ctx context.Context, dry bool) (out outcome, err error
 	if err := c.server.fixed(c.tree, p.fixed); err != nil {
 		return out, err
 	}
-	next, err := newGeneration(before.number+1, c, p.shared)
-	if err != nil {
-		return out, err
-	}
-	next.remember(before, content)
-	for _, s := range next.parts.services() {
-		if planner, ok := s.(api.Planner); ok {
-			out.changes = append(out.changes, planner.Plan()...)
+	if !dry {
+		select {
+		case p.retiring.room <- struct{}{}:
+		case <-ctx.Done():
+			return out, fmt.Errorf("%d older generations still finish their requests, for server.drain_timeout (%v) at most: %w",
+				maxRetiring, before.config.DrainTimeout, context.Cause(ctx))
 		}
 	}
-	if dry {
-		ctx, cancel := context.WithTimeout(ctx, c.server.StartTimeout)
-		defer cancel()
-		return out, next.check(ctx, true)
+	next, changes, err := p.bringUp(ctx, before, content, c, dry)
+	if next != nil {
+		out.changes, out.problems = changes, next.report()
 	}
-	select {
-	case p.retiring.room <- struct{}{}:
-	case <-ctx.Done():
-		return out, fmt.Errorf("%d older generations still finish their requests, for server.drain_timeout (%v) at most: %w",
-			maxRetiring, before.config.DrainTimeout, context.Cause(ctx))
-	}
-	if err := next.start(ctx); err != nil {
+	if err != nil && !dry {
 		<-p.retiring.room
+	}
+	if err != nil || dry {
 		return out, err
 	}
 	// From here on nothing can fail.
@@ -113,8 +107,48 @@ func (p *process) replace(ctx context.Context, dry bool) (out outcome, err error
 	p.current.Store(next)
 	p.tellSwitched()
 	p.retire(before)
-	for _, report := range next.parts.Reports {
-		out.problems = errors.Join(out.problems, report())
-	}
 	return out, nil
+}
+
+// bringUp builds a generation and starts it, or only checks it. When all that is
+// wrong are parts that can go on as they are, it is built again with these left as
+// they are; each time at least one more is.
+func (p *process) bringUp(ctx context.Context, before *generation, content []byte, c settled, dry bool) (*generation, []api.Change, error) {
+	refused := &api.Refused{}
+	var attempts []*generation
+	// Last: what they have started is taken over by then.
+	defer func() {
+		for _, attempt := range attempts {
+			if err := attempt.undo(ctx); err != nil {
+				p.log.Warn("undoing what was not taken over", "error", err)
+			}
+		}
+	}()
+	for {
+		next, err := newGeneration(before.number+1, c, p.shared, refused)
+		if err != nil {
+			return nil, nil, err
+		}
+		next.remember(before, content)
+		changes := next.plan()
+		if dry {
+			err = next.tryOut(ctx)
+		} else if err = next.start(ctx); err != nil {
+			attempts = append(attempts, next)
+		}
+		if err == nil || !allRefused(err) {
+			return next, changes, err
+		}
+	}
+}
+
+// allRefused says that nothing is wrong but what api.Refused has noted.
+func allRefused(err error) bool {
+	switch err := err.(type) { //nolint:errorlint // every one of those joined has to be one
+	case *api.Refusal:
+		return true
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(err.Unwrap(), func(one error) bool { return !allRefused(one) })
+	}
+	return false
 }

@@ -63,8 +63,8 @@ requests are switched over, then the old finishes its requests within
 server.drain_timeout and ends. What did not change is not touched. When anything is
 wrong nothing changes, and all of it is told. SIGHUP does the same.
 
-A worker whose worker.yaml is wrong goes on as it was; a new one stays away; the rest
-is taken over.
+A worker whose worker.yaml is wrong, or whose processes do not start, goes on as it
+was; a new one stays away; the rest is taken over.
 
 Exit codes: 0 taken over, 1 not, or not all of it; the message says what.`,
 		Example: `  tqserver reload

@@ -44,7 +44,13 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	starting, abort := context.WithCancelCause(ctx)
 	started := make(chan error, 1)
 	first := p.current.Load()
-	go func() { started <- first.start(starting) }()
+	go func() {
+		err := first.start(starting)
+		if err != nil {
+			err = errors.Join(err, first.undo(starting))
+		}
+		started <- err
+	}()
 	select {
 	case err := <-started:
 		abort(nil)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"time"
 
@@ -43,7 +44,7 @@ Exit code 1: no server answers, or it has no such worker.`,
 					return statusJSON(w, workers, full, worker != "")
 				}
 				if worker == "" && !full {
-					return fpmstatus.Overview(w, workers)
+					return overview(ctx, w, c, workers)
 				}
 				for _, s := range workers {
 					if err := fpmstatus.Text(w, s, full); err != nil {
@@ -58,6 +59,19 @@ Exit code 1: no server answers, or it has no such worker.`,
 	cmd.Flags().BoolVar(&full, "full", false, "show every process")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, with the names of PHP-FPM's status page; without WORKER a list")
 	return cmd
+}
+
+// overview writes the table of workers, and which are not as their folders say.
+func overview(ctx context.Context, w io.Writer, c *control.Client, workers []api.WorkerStatus) error {
+	info, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if err := fpmstatus.Overview(w, workers); err != nil || info.Problems == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "\nNot taken over by the last reload (a worker goes on as it was, a new one stays away):\n%s\n", info.Problems)
+	return err
 }
 
 // statusJSON writes one worker's page, or those of all as a list.

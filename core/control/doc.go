@@ -15,6 +15,9 @@ type Info struct {
 	Version    string    `json:"version"`
 	Started    time.Time `json:"started"`
 	Generation int       `json:"generation"` // how many configurations it has served, this one included
+	// Problems of the last reload: of workers that go on in an older version, or stay
+	// away, a line each.
+	Problems string `json:"problems,omitempty"`
 }
 
 // Reloaded is what a reload did, or would do.

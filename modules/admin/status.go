@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -47,6 +48,11 @@ func (a *Admin) index(w http.ResponseWriter, r *http.Request) {
 		known = append(known, list[i].WorkerStatus)
 	}
 	_ = fpmstatus.Overview(w, known)
+	for i := range known {
+		if s := &known[i]; s.Outdated != "" {
+			_, _ = fmt.Fprintf(w, "\n%s goes on as it was before the last reload: %s\n", s.Worker, s.Outdated)
+		}
+	}
 }
 
 // indexEntry is a worker in /status?json. Numbers of requests are since the
@@ -57,6 +63,7 @@ type indexEntry struct {
 	Manager        string            `json:"manager"`
 	State          api.WorkerState   `json:"state"`
 	Reason         string            `json:"reason,omitempty"`
+	Outdated       string            `json:"outdated,omitempty"`
 	Started        int64             `json:"started"` // seconds since 1970
 	MaxWorkers     int               `json:"max_workers"`
 	Active         int               `json:"active"`
@@ -80,7 +87,7 @@ func entry(s *snapshot) indexEntry {
 		return indexEntry{Worker: s.Worker, State: "unknown", Reason: s.Err.Error()}
 	}
 	e := indexEntry{
-		Worker: s.Worker, Type: s.Type, Manager: s.Manager, State: s.State, Reason: s.Reason, Started: s.Started.Unix(),
+		Worker: s.Worker, Type: s.Type, Manager: s.Manager, State: s.State, Reason: s.Reason, Outdated: s.Outdated, Started: s.Started.Unix(),
 		MaxWorkers: s.MaxWorkers, Active: s.Active, Idle: s.Idle, Queued: s.Queued, QueueLength: s.QueueLength,
 		Accepted: s.Accepted, Outcomes: map[string]uint64{}, Slow: s.Slow, Replayed: s.Replayed, LimitReached: s.LimitReached,
 		Restarts: s.Restarts, Retired: retired(s.Retired), PeakMemory: s.PeakMemory,

@@ -37,6 +37,7 @@ type hosted struct {
 	*worker
 	definition definition
 	key        string
+	outdated   string // why it is older than its folder
 	api        api.Worker
 	site       *site // nil before Start
 }
@@ -54,6 +55,7 @@ type Deps struct {
 	Types       api.PluginTypes
 	Kept        *api.Kept
 	Reloading   api.Reloading
+	Refused     *api.Refused
 	Files       api.FileServer // nil when the static module is off
 	Where       api.Where      // of tqserver.yaml; nil when nobody knows
 	Middlewares api.Middlewares
@@ -66,6 +68,9 @@ type Deps struct {
 func New(cfg Config, d Deps) *Backend {
 	if d.Kept == nil {
 		d.Kept = &api.Kept{} // nothing came before, nothing comes after
+	}
+	if d.Refused == nil {
+		d.Refused = &api.Refused{}
 	}
 	b := &Backend{deps: d, config: cfg, sites: api.KeptValue(d.Kept, "backend", func() *sites { return &sites{} })}
 	definitions, err := loadFolder(cfg.Workers, allKinds(d.Runtime.Executable, d.Types))
@@ -81,17 +86,20 @@ func New(cfg Config, d Deps) *Backend {
 	}
 	chunks := newChunks()
 	for _, def := range definitions {
-		err := conf.Err(def.problems)
+		err, outdated := conf.Err(def.problems), ""
+		if err == nil && bool(d.Reloading) {
+			err = b.refusal(&def)
+		}
 		if err != nil && bool(d.Reloading) {
 			b.reported = errors.Join(b.reported, err)
-			err = nil
-			var ok bool
-			if def, ok = b.sites.serving(def.name); !ok {
+			before := b.sites.serving(def.name)
+			if before == nil {
 				continue
 			}
+			def, outdated, err = before.definition, err.Error(), nil
 		}
 		if err == nil {
-			err = b.host(def, chunks)
+			err = b.host(def, outdated, chunks)
 		}
 		b.wrong = errors.Join(b.wrong, err)
 		b.defined = append(b.defined, def)
@@ -99,8 +107,18 @@ func New(cfg Config, d Deps) *Backend {
 	return b
 }
 
+// refusal is why the processes of the definition did not start, earlier in this
+// reload.
+func (b *Backend) refusal(def *definition) error {
+	key, err := def.key()
+	if err != nil {
+		return err
+	}
+	return b.deps.Refused.Why(key)
+}
+
 // host makes the handler of a worker that can run.
-func (b *Backend) host(def definition, chunks *sync.Pool) error {
+func (b *Backend) host(def definition, outdated string, chunks *sync.Pool) error {
 	w := &worker{
 		name: def.name, prefix: def.prefix(), limits: def.limits, config: b.config, spool: b.deps.Runtime.Folder,
 		software: "TQServer/" + b.deps.Runtime.Version, chunks: chunks, noted: len(b.deps.Middlewares) > 0, log: b.deps.Log.With("worker", def.name),
@@ -109,7 +127,7 @@ func (b *Backend) host(def definition, chunks *sync.Pool) error {
 	if err != nil {
 		return err
 	}
-	h := &hosted{definition: def, key: key, worker: w}
+	h := &hosted{definition: def, key: key, worker: w, outdated: outdated}
 	w.status = func(r *http.Request) api.WorkerStatus { return b.status(r.Context(), h, fpmFull(r)) }
 	h.api = api.Worker{
 		Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Middleware: def.settings.Middleware,
@@ -150,12 +168,27 @@ func (b *Backend) Check(ctx context.Context, deep bool) error {
 		if len(def.spec.Command) == 0 || slices.ContainsFunc(def.problems, noOwner) {
 			return nil // it cannot be started
 		}
+		key, err := def.key()
+		if err != nil || b.deps.Refused.Why(key) != nil { // told already
+			return err
+		}
 		problems, err := b.deps.Plugins.Check(ctx, def.spec)
 		if err != nil {
-			return fmt.Errorf("worker %s: %w", def.name, err)
+			err = fmt.Errorf("worker %s: %w", def.name, err)
+		} else {
+			err = def.refused(problems)
 		}
-		return def.refused(problems)
+		return b.tolerate(ctx, key, err)
 	}))
+}
+
+// tolerate makes of what is wrong with one worker, in a reload that has time left, a
+// reason to build the generation again: the worker goes on as it is.
+func (b *Backend) tolerate(ctx context.Context, key string, err error) error {
+	if err == nil || !bool(b.deps.Reloading) || ctx.Err() != nil {
+		return err
+	}
+	return b.deps.Refused.Refuse(key, err)
 }
 
 // Report says which workers go on in an older version, and why.
@@ -169,7 +202,7 @@ func (b *Backend) Watch() []string {
 // Start starts all plugins that do not run yet, at once, and returns when every
 // one is ready.
 func (b *Backend) Start(ctx context.Context) error {
-	return each(b.workers, func(h *hosted) error {
+	err := each(b.workers, func(h *hosted) error {
 		site, fresh, replaces := b.sites.acquire(h.definition, h.key, b.deps.Plugins, h.log)
 		h.site, h.pool = site, site.pool
 		if !fresh {
@@ -178,8 +211,12 @@ func (b *Backend) Start(ctx context.Context) error {
 		if handler, ok := h.api.Handler.(overPool); ok {
 			site.warm = warmer(h.definition, handler, h.log)
 		}
-		return site.start(ctx, replaces)
+		return b.tolerate(ctx, h.key, site.start(ctx, replaces))
 	})
+	if err == nil {
+		b.sites.enter(b)
+	}
+	return err
 }
 
 // Drain gives up what no other generation uses: its workers' scripts that still
@@ -188,6 +225,7 @@ func (b *Backend) Drain(ctx context.Context) error {
 	b.mu.Lock()
 	if !b.released {
 		b.released = true
+		b.sites.leave(b)
 		for _, h := range b.workers {
 			if h.site == nil {
 				continue

@@ -37,6 +37,7 @@ type params struct {
 	Types       api.PluginTypes  `optional:"true"`
 	Kept        *api.Kept        `optional:"true"`
 	Reloading   api.Reloading    `optional:"true"`
+	Refused     *api.Refused     `optional:"true"`
 	Files       api.FileServer   `optional:"true"`
 	Where       api.Where        `optional:"true"`
 	Middlewares []api.Middleware `group:"middlewares"`
@@ -45,6 +46,6 @@ type params struct {
 
 func provide(p params) *Backend {
 	return New(p.Config, Deps{
-		Plugins: p.Plugins, Runtime: p.Runtime, Types: p.Types, Kept: p.Kept, Reloading: p.Reloading, Files: p.Files, Where: p.Where, Middlewares: p.Middlewares, Log: p.Log,
+		Plugins: p.Plugins, Runtime: p.Runtime, Types: p.Types, Kept: p.Kept, Reloading: p.Reloading, Refused: p.Refused, Files: p.Files, Where: p.Where, Middlewares: p.Middlewares, Log: p.Log,
 	})
 }

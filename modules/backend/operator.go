@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/fpmstatus"
@@ -31,12 +33,12 @@ func (b *Backend) Status(ctx context.Context, worker string, full bool) (api.Wor
 func (b *Backend) status(ctx context.Context, h *hosted, full bool) api.WorkerStatus {
 	if h.site == nil {
 		return api.WorkerStatus{
-			Worker: h.name, Type: h.definition.spec.Type, Manager: h.limits.Manager, State: api.WorkerStarting,
+			Worker: h.name, Type: h.definition.spec.Type, Manager: h.limits.Manager, State: api.WorkerStarting, Outdated: h.outdated,
 			MaxWorkers: h.limits.MaxWorkers, QueueLength: h.limits.Queue.Length,
 		}
 	}
 	s := h.pool.status()
-	s.Type = h.definition.spec.Type
+	s.Type, s.Outdated = h.definition.spec.Type, h.outdated
 	if !full {
 		s.Processes = nil
 		return s
@@ -80,27 +82,27 @@ func (b *Backend) find(worker string) (*hosted, error) {
 
 // Plan implements api.Planner.
 func (b *Backend) Plan() []api.Change {
-	used := b.sites.keys()
+	before := map[string]*hosted{}
+	for _, h := range b.sites.current() {
+		before[h.name] = h
+	}
 	changes := make([]api.Change, 0, len(b.workers))
-	defined := map[string]bool{}
 	for _, h := range b.workers {
-		defined[h.name] = true
 		change := api.Change{Kind: api.ChangeStarted, What: "worker " + h.name}
-		for key, name := range used {
-			switch {
-			case key == h.key:
-				change.Kind, change.Why = api.ChangeKept, ""
-			case name == h.name && change.Kind == api.ChangeStarted:
-				change.Kind, change.Why = api.ChangeReplaced, "its settings have changed; new processes start beside the old ones"
-			}
+		switch old := before[h.name]; {
+		case old == nil:
+		case h.outdated != "":
+			change.Kind, change.Why = api.ChangeKept, "as it was: its worker.yaml of now is not taken over"
+		case old.key == h.key:
+			change.Kind = api.ChangeKept
+		default:
+			change.Kind, change.Why = api.ChangeReplaced, "its settings have changed; new processes start beside the old ones"
 		}
+		delete(before, h.name)
 		changes = append(changes, change)
 	}
-	for _, name := range used {
-		if !defined[name] {
-			defined[name] = true
-			changes = append(changes, api.Change{Kind: api.ChangeStopped, What: "worker " + name, Why: "its folder is gone"})
-		}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		changes = append(changes, api.Change{Kind: api.ChangeStopped, What: "worker " + name, Why: "its folder is gone"})
 	}
 	return changes
 }

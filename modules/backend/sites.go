@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -14,15 +15,13 @@ import (
 type sites struct {
 	mu   sync.Mutex
 	used map[string]*use // by key
-	last int             // number given
+	live []*Backend      // that have started and not been given up, the newest last
 }
 
 // use counts the generations that use a site.
 type use struct {
 	site        *site
-	def         definition // the newest that the site serves
 	generations int
-	number      int // of the order in which they came
 }
 
 // key is the same for definitions that the same processes can serve.
@@ -48,15 +47,12 @@ func (s *sites) acquire(def definition, key string, plugins api.Plugins, log *sl
 	}
 	if u, ok := s.used[key]; ok {
 		u.generations++
-		s.last++
-		u.number, u.def = s.last, def
 		return u.site, false, false
 	}
 	for _, u := range s.used {
 		replaces = replaces || u.site.name == def.spec.Worker
 	}
-	s.last++
-	u := &use{newSite(def, plugins, log), def, 1, s.last}
+	u := &use{newSite(def, plugins, log), 1}
 	s.used[key] = u
 	return u.site, true, replaces
 }
@@ -74,26 +70,36 @@ func (s *sites) release(key string) (last bool) {
 	return u.generations == 0
 }
 
-// serving is the definition by which a worker is served now.
-func (s *sites) serving(worker string) (def definition, ok bool) {
+// enter notes a generation that has started; leave, that it is given up.
+func (s *sites) enter(b *Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	newest := 0
-	for _, u := range s.used {
-		if u.site.name == worker && u.number > newest {
-			newest, def, ok = u.number, u.def, true
-		}
-	}
-	return def, ok
+	s.live = append(s.live, b)
 }
 
-// keys are those in use, with the names of their workers.
-func (s *sites) keys() map[string]string {
+func (s *sites) leave(b *Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	keys := make(map[string]string, len(s.used))
-	for key, u := range s.used {
-		keys[key] = u.site.name
+	s.live = slices.DeleteFunc(s.live, func(other *Backend) bool { return other == b })
+}
+
+// current lists the workers of the generation that serves. One that failed to
+// start has been given up before the next is made.
+func (s *sites) current() []*hosted {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.live) == 0 {
+		return nil
 	}
-	return keys
+	return s.live[len(s.live)-1].workers
+}
+
+// serving is the worker as it is served now, nil when it is not.
+func (s *sites) serving(worker string) *hosted {
+	for _, h := range s.current() {
+		if h.name == worker {
+			return h
+		}
+	}
+	return nil
 }

@@ -234,23 +234,95 @@ func TestFailedReloadChangesNothing(t *testing.T) {
 			t.Errorf("%s: a script sees %q", name, got)
 		}
 	}
-	// What only the worker's plugin can see, and what only its start shows.
-	write(t, s.path("config/tqserver.yaml"), baseConfig)
+	l.end(t)
+	s.onePHP(t)
+}
+
+// What only the worker's plugin can see, and what only its start shows: that worker goes on as it was, a new one stays
+// away, the rest is taken over, and all of it is told.
+func TestWorkerRefusedByItsPluginGoesOn(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	const otherYAML, newYAML = "workers/other/config/worker.yaml", "workers/new/config/worker.yaml"
+	other := func(body string) map[string]string {
+		return map[string]string{
+			otherYAML: "path: /other\ntype: php\ndocument_root: public\nphp: {env: {MARK: " + body + "}, pool: {max_workers: 2}}\n",
+		}
+	}
+	s := start(t, options{files: map[string]string{
+		appYAML: workerYAML("before"), otherYAML: other("m0")[otherYAML], "workers/other/public/index.php": "<?php echo getenv('MARK');",
+	}})
+	s.allow("go on as they were")
+	fronts := s.fronts(t)
+	c := newClient(t)
+	l := startLoad(t, 4, urls(fronts, "/sleep.php?ms=5")...)
+	n := 0
 	for name, php := range map[string]string{
 		"no such program": "binary: /nowhere/php-cgi", "no such setting": "admin_settings: {memory_limitt: 1M}",
 		"a program that ends": "binary: /bin/false",
 	} {
-		write(t, s.path(appYAML), "path: /\ntype: php\ndocument_root: public\nphp:\n  env: {APP_ENV: bad}\n  "+php+"\n")
-		line := s.hangup(t)
-		if line.msg == "reloaded" || line.level != "ERROR" || !line.has("app") {
+		n++
+		bad := "type: php\ndocument_root: public\nphp:\n  env: {APP_ENV: bad}\n  " + php + "\n"
+		write(t, s.path(appYAML), "path: /\n"+bad)
+		write(t, s.path(newYAML), "path: /new\n"+bad)
+		write(t, s.path("workers/new/public/index.php"), "new")
+		mine := fmt.Sprint("m", n)
+		write(t, s.path(otherYAML), other(mine)[otherYAML])
+
+		stdout, stderr, code := s.command(t, "reload", "--dry-run")
+		if code != 1 || !hasAll(stdout, []string{"kept      worker app", "as it was", "replaced  worker other"}) || !hasAll(stderr, []string{appYAML, newYAML}) {
+			t.Errorf("%s: dry run: exit code %d: %s%s", name, code, stdout, stderr)
+		}
+		if got := must(t, c, 200, "GET", fronts[0].url("/other/"), nil).body; got == mine {
+			t.Errorf("%s: a dry run changed something", name)
+		}
+
+		from := s.log.len()
+		if line := s.hangup(t); line.msg != "reloaded" {
+			t.Errorf("%s: %s", name, line.raw)
+		}
+		if line, ok := s.log.find(from, "go on as they were"); !ok || line.level != "ERROR" || !line.has("app", "new") {
 			t.Errorf("%s: %s", name, line.raw)
 		}
 		if got := mark(t, fronts[0]); got != "before" {
 			t.Errorf("%s: a script sees %q", name, got)
 		}
+		if got := must(t, c, 200, "GET", fronts[0].url("/other/"), nil).body; got != mine {
+			t.Errorf("%s: the worker beside answers %q, want %q", name, got, mine)
+		}
+		must(t, c, 404, "GET", fronts[0].url("/new/"), nil)
+		if stdout, _, code := s.command(t, "status"); code != 0 || !hasAll(stdout, []string{"Not taken over", "app", "new"}) {
+			t.Errorf("%s: status: exit code %d: %s", name, code, stdout)
+		}
+	}
+
+	// A reload that failed does not count: what served goes on, also when its file is wrong after that.
+	s.allow("reload failed")
+	write(t, s.path("config/tqserver.yaml"), strings.Replace(baseConfig, `"unix:f.sock"`, `"unix:f.sock", "`+fronts[1].address+`"`, 1))
+	write(t, s.path(appYAML), strings.Replace(workerYAML("before"), "path: /", "path: /elsewhere", 1))
+	if line := s.hangup(t); line.msg == "reloaded" {
+		t.Errorf("an address that is taken: %s", line.raw)
+	}
+	write(t, s.path("config/tqserver.yaml"), baseConfig)
+	write(t, s.path(appYAML), "path: /elsewhere\ntype: php\n")
+	if line := s.hangup(t); line.msg != "reloaded" {
+		t.Error(line.raw)
+	}
+	if got := mark(t, fronts[0]); got != "before" {
+		t.Errorf("a script sees %q", got)
+	}
+
+	// Put right, it is taken over, and nothing is said any more.
+	write(t, s.path(appYAML), workerYAML("after"))
+	write(t, s.path(newYAML), "path: /new\ntype: php\ndocument_root: public\n")
+	if stdout, stderr, code := s.command(t, "reload"); code != 0 || mark(t, fronts[0]) != "after" {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	must(t, c, 200, "GET", fronts[0].url("/new/"), nil)
+	if stdout, _, _ := s.command(t, "status"); strings.Contains(stdout, "Not taken over") {
+		t.Error(stdout)
 	}
 	l.end(t)
-	s.onePHP(t)
 }
 
 // startPosts is startLoad with bodies, whose answers must tell their size.
