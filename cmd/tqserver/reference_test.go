@@ -159,3 +159,26 @@ func judge(schema *jsonschema.Schema, text []byte) error {
 	}
 	return schema.Validate(doc)
 }
+
+// A type that a plugin of the configuration runs has a section of its own, with
+// the server's part in it; our types stay strict.
+func TestWorkerSchemaKnowsPluginsOfOthers(t *testing.T) {
+	schema := compile(t, "config/worker.schema.json")
+	for text, good := range map[string]bool{
+		"{path: /, type: legacy, legacy: {color: red, pool: {max_workers: 3}}}": true,
+		"{path: /, type: legacy, legacy: }":                                     true,
+		"{path: /, type: legacy}":                                               true,
+		"{path: /, type: legacy, legacy: {pool: {max_worker: 3}}}":              false,
+		"{path: /, type: legacy, legacy: red}":                                  false,
+		"{path: /, type: legacy, Legacy: {}}":                                   false,
+		"{path: /, type: Legacy}":                                               false,
+		"{path: /, type: legacy, hosts: {a: b}}":                                false,
+		"{path: /, type: go, go: {binary: x}, legacy: {}}":                      false,
+		"{path: /, type: php, document_rot: {}}":                                false,
+		"{path: /, type: php, document_root: x}":                                true,
+	} {
+		if err := judge(schema, []byte(text)); (err == nil) != good {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

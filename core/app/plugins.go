@@ -30,7 +30,7 @@ type pluginConfig struct {
 }
 
 var (
-	pluginName = regexp.MustCompile(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
+	pluginName = regexp.MustCompile(conf.PluginName)
 	envName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 

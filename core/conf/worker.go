@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
@@ -15,9 +16,16 @@ type WorkerSpec struct {
 	Defaults any
 	// Required are the keys at the top that have no default.
 	Required []string
-	// Types are those a worker may have.
+	// Types are those of this binary that a worker may have.
 	Types []WorkerType
+	// Other describes the section of a type that the configuration adds; nil
+	// when it cannot. Its name is not used.
+	Other *WorkerType
 }
+
+// PluginName is the pattern of a plugin's name, which is also a type of worker
+// and the key of its section.
+const PluginName = "^[a-z][a-z0-9]*([_-][a-z0-9]+)*$"
 
 // WorkerType describes the section below the name of a type.
 type WorkerType struct {
@@ -56,29 +64,62 @@ func (w WorkerSpec) Schema() (json.RawMessage, error) {
 	properties := members(top)
 	var names []any
 	for _, t := range w.Types {
-		section, err := schemaTree(settings.Schema(t.Defaults))
+		section, err := t.section()
 		if err != nil {
 			return nil, fmt.Errorf("type %s: %w", t.Name, err)
 		}
-		delete(section, "$schema")
 		section["description"] = "Settings of a worker of type " + t.Name + "."
-		if len(t.Schema) == 0 {
-			delete(section, "additionalProperties") // the worker's own program checks them
-		} else {
-			plugin, err := schemaTree(t.Schema, nil)
-			if err != nil {
-				return nil, fmt.Errorf("type %s: the plugin's schema: %w", t.Name, err)
-			}
-			maps.Copy(members(section), members(plugin))
-		}
 		properties[t.Name] = orNull(section)
 		names = append(names, t.Name)
 	}
-	if member, ok := properties["type"].(map[string]any); ok {
-		member["enum"] = names
-	}
 	top["title"], top["required"] = "worker.yaml of TQServer", w.Required
+	if member, ok := properties["type"].(map[string]any); ok && w.Other == nil {
+		member["enum"] = names
+	} else if ok {
+		if err := w.others(top, member, names); err != nil {
+			return nil, err
+		}
+	}
 	return json.MarshalIndent(top, "", "  ")
+}
+
+// section is the schema of the section below the type's name.
+func (t WorkerType) section() (map[string]any, error) {
+	section, err := schemaTree(settings.Schema(t.Defaults))
+	if err != nil {
+		return nil, err
+	}
+	delete(section, "$schema")
+	if len(t.Schema) == 0 {
+		delete(section, "additionalProperties") // the worker's own program checks them
+		return section, nil
+	}
+	plugin, err := schemaTree(t.Schema, nil)
+	if err != nil {
+		return nil, fmt.Errorf("the plugin's schema: %w", err)
+	}
+	maps.Copy(members(section), members(plugin))
+	return section, nil
+}
+
+// others makes the schema of worker.yaml take other types than the names, each
+// with the section of its name. A schema cannot compare a key with a value, so
+// that section has to be a map and may have any name that is one of a plugin;
+// a worker of one of the names has no such section.
+func (w WorkerSpec) others(top, member map[string]any, names []any) error {
+	section, err := w.Other.section()
+	if err != nil {
+		return fmt.Errorf("other types: %w", err)
+	}
+	section["description"] = "Settings of a worker whose type a plugin of the configuration runs."
+	// Editors complete by the first.
+	member["anyOf"] = []any{map[string]any{"enum": names}, map[string]any{"pattern": PluginName}}
+	known := slices.Sorted(maps.Keys(members(top)))
+	top["additionalProperties"] = orNull(section)
+	top["propertyNames"] = map[string]any{"anyOf": []any{map[string]any{"enum": known}, map[string]any{"pattern": PluginName}}}
+	top["if"] = map[string]any{"properties": map[string]any{"type": map[string]any{"enum": names}}}
+	top["then"] = map[string]any{"propertyNames": map[string]any{"enum": known}}
+	return nil
 }
 
 // schemaTree reads a schema as a tree that can be changed.

@@ -13,6 +13,11 @@ type goSection struct {
 	Pool   poolSettings `conf:"pool" doc:"How requests meet the worker's process."`
 }
 
+// otherSection is what this module reads of the section of a plugin of the configuration.
+type otherSection struct {
+	Pool poolSettings `conf:"pool" doc:"How requests meet the worker's process."`
+}
+
 // Worker describes worker.yaml, but for the settings of the plugins.
 func Worker() *conf.WorkerSpec {
 	return &conf.WorkerSpec{
@@ -21,5 +26,6 @@ func Worker() *conf.WorkerSpec {
 			{Name: "php", Defaults: phpSection{Pool: defaultPool()}},
 			{Name: "go", Defaults: goSection{Pool: streamPool()}},
 		},
+		Other: &conf.WorkerType{Defaults: otherSection{Pool: streamPool()}},
 	}
 }
