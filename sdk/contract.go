@@ -203,7 +203,7 @@ type Protocol string
 // The protocols of endpoints.
 const (
 	FastCGI Protocol = "fastcgi"
-	HTTP    Protocol = "http" // HTTP/1.1; reserved, the host refuses it so far
+	HTTP    Protocol = "http" // HTTP/1.1
 )
 
 // StopGrace is what the host leaves a plugin between the end of Stop's

@@ -106,10 +106,7 @@ func validEndpoint(e sdk.Endpoint) error {
 	default:
 		return fmt.Errorf("unknown network %q", e.Network)
 	}
-	if e.Protocol == sdk.HTTP {
-		return errors.New("protocol http is not served yet: lend a FastCGI endpoint")
-	}
-	if e.Protocol != sdk.FastCGI {
+	if e.Protocol != sdk.FastCGI && e.Protocol != sdk.HTTP {
 		return fmt.Errorf("unknown protocol %q", e.Protocol)
 	}
 	if e.MaxConcurrent < 1 {

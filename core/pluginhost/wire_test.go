@@ -18,11 +18,11 @@ func TestStateFromWire(t *testing.T) {
 	good := &control.Endpoint{Id: "a", Network: "unix", Address: "/x", MaxConcurrent: 2, ProcessGroups: []int32{7}}
 	st, err := stateFromWire(&control.State{
 		Kind: control.StateKind_STATE_KIND_READY, Reason: "r", ProcessGroups: []int32{7, 8},
-		Endpoints: []*control.Endpoint{good, {Id: "b", Network: "tcp", Address: "127.0.0.1:9", MaxConcurrent: 1}},
+		Endpoints: []*control.Endpoint{good, {Id: "b", Network: "tcp", Address: "127.0.0.1:9", MaxConcurrent: 1, Protocol: "http"}},
 	})
 	want := sdk.State{Kind: sdk.Ready, Reason: "r", ProcessGroups: []int{7, 8}, Endpoints: []sdk.Endpoint{
 		{ID: "a", Network: "unix", Address: "/x", MaxConcurrent: 2, Protocol: sdk.FastCGI, ProcessGroups: []int{7}},
-		{ID: "b", Network: "tcp", Address: "127.0.0.1:9", MaxConcurrent: 1, Protocol: sdk.FastCGI},
+		{ID: "b", Network: "tcp", Address: "127.0.0.1:9", MaxConcurrent: 1, Protocol: sdk.HTTP},
 	}}
 	if diff := cmp.Diff(want, st); diff != "" || err != nil {
 		t.Error(err, diff)
@@ -35,6 +35,7 @@ func TestStateFromWire(t *testing.T) {
 		"future kind":   {&control.State{Kind: 99}, "unknown state 99"},
 		"no endpoint":   {ready(), "without an endpoint"},
 		"network":       {ready(&control.Endpoint{Network: "udp", Address: "x", MaxConcurrent: 1}), "unknown network"},
+		"protocol":      {ready(&control.Endpoint{Network: "tcp", Address: "h:1", Protocol: "scgi", MaxConcurrent: 1}), "unknown protocol"},
 		"relative path": {ready(&control.Endpoint{Network: "unix", Address: "x", MaxConcurrent: 1}), "absolute"},
 		"no port":       {ready(&control.Endpoint{Network: "tcp", Address: "localhost", MaxConcurrent: 1}), "port"},
 		"no concurrent": {ready(&control.Endpoint{Network: "unix", Address: "/x"}), "max_concurrent"},

@@ -125,6 +125,9 @@ func (c *call) badAnswer(err error) failure {
 		}
 	case running:
 	}
+	if c.conn != nil && c.conn.http != nil && !processGone(err) {
+		return failure{http.StatusBadGateway, slog.LevelError, "the worker sent no valid HTTP response", "", err}
+	}
 	if _, ok := errors.AsType[*cgi.HeadError](err); ok || errors.Is(err, cgi.ErrHeadTooLarge) || errors.Is(err, errNoHead) {
 		return failure{http.StatusBadGateway, slog.LevelError, "the worker sent no valid CGI response head", "", err}
 	}
@@ -147,6 +150,9 @@ func (c *call) notSent(err error) failure {
 
 // unsent says that the worker has seen nothing of the request.
 func unsent(err error) bool {
+	if _, ok := errors.AsType[*notSentError](err); ok {
+		return true
+	}
 	e, ok := errors.AsType[*fastcgi.Error](err)
 	return ok && e.Stage == fastcgi.StageNotSent
 }

@@ -20,14 +20,18 @@ var errInterim = errors.New("too many informational responses")
 // finalHead reads into buf until the final head is complete, passing
 // informational responses on as they come, and returns what came of the body
 // with it. A switch of protocols is final when it was asked for.
-func (c *call) finalHead(buf []byte, upgrade bool) (*cgi.Head, []byte, error) {
+func (s *stream) finalHead(buf []byte) (*cgi.Head, []byte, error) {
+	if s.conn.http != nil {
+		head, err := s.headHTTP(s.conn.http)
+		return head, nil, err
+	}
 	var parser cgi.HeadParser
 	for interim := 0; ; {
 		head, length, err := parser.Parse(buf)
 		switch {
 		case err != nil:
 			return nil, nil, err
-		case length > 0 && head.Status == http.StatusSwitchingProtocols && !upgrade:
+		case length > 0 && head.Status == http.StatusSwitchingProtocols && !s.upgrade:
 			return nil, nil, &cgi.HeadError{Line: 1, Problem: "Status 101, and nobody asked for an upgrade"}
 		case length > 0 && (head.Status >= http.StatusOK || head.Status == http.StatusSwitchingProtocols):
 			return head, buf[length:], nil
@@ -35,7 +39,7 @@ func (c *call) finalHead(buf []byte, upgrade bool) (*cgi.Head, []byte, error) {
 			if interim++; interim > interimMost {
 				return nil, nil, errInterim
 			}
-			c.inform(head)
+			s.inform(head)
 			buf = buf[:copy(buf, buf[length:])]
 			parser.Reset()
 			continue
@@ -43,7 +47,7 @@ func (c *call) finalHead(buf []byte, upgrade bool) (*cgi.Head, []byte, error) {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
 		}
-		n, err := c.conn.Read(buf[len(buf):cap(buf)])
+		n, err := s.conn.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		switch {
 		case n > 0:

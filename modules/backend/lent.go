@@ -29,9 +29,42 @@ func (s *lentSet) leastUsed() int {
 
 // same says whether these are the endpoints the pool knows.
 func (s *lentSet) same(endpoints []sdk.Endpoint) bool {
-	return slices.EqualFunc(s.Endpoints, endpoints, func(a, b sdk.Endpoint) bool {
-		return a.ID == b.ID && a.Network == b.Network && a.Address == b.Address && a.MaxConcurrent == b.MaxConcurrent && a.Protocol == b.Protocol &&
-			a.Trailers == b.Trailers
+	return slices.EqualFunc(s.Endpoints, endpoints, sameEndpoint)
+}
+
+func sameEndpoint(a, b sdk.Endpoint) bool {
+	return a.ID == b.ID && a.Network == b.Network && a.Address == b.Address && a.MaxConcurrent == b.MaxConcurrent && a.Protocol == b.Protocol &&
+		a.Trailers == b.Trailers
+}
+
+// carry moves what is open to endpoints that are lent on to their new set, so
+// that a set that has one endpoint more or less disturbs no other. Callers hold
+// mu, and have not made it the newest yet.
+func (p *pool) carry(old, set *lentSet) {
+	to := make([]int, len(old.Endpoints))
+	for i, e := range old.Endpoints {
+		to[i] = slices.IndexFunc(set.Endpoints, func(other sdk.Endpoint) bool { return sameEndpoint(e, other) })
+	}
+	move := func(c *poolConn) bool {
+		if c.set != old || to[c.endpoint] < 0 {
+			return false
+		}
+		old.used[c.endpoint]--
+		old.total--
+		c.set, c.endpoint = set, to[c.endpoint]
+		set.used[c.endpoint]++
+		set.total++
+		return true
+	}
+	for _, c := range p.busy {
+		move(c)
+	}
+	old.idle = slices.DeleteFunc(old.idle, func(c *poolConn) bool {
+		moved := move(c)
+		if moved {
+			set.idle = append(set.idle, c)
+		}
+		return moved
 	})
 }
 
@@ -89,6 +122,9 @@ func (p *pool) lost(reason string) {
 // Callers hold mu.
 func (p *pool) swap(set *lentSet, down string) (after func()) {
 	old := p.set
+	if old != nil && set != nil && old.Processes == set.Processes {
+		p.carry(old, set)
+	}
 	p.set, p.down = set, down
 	if set != nil {
 		p.resting, p.ailing = false, ""

@@ -207,6 +207,15 @@ func (h *phpHandler) tellOnce(p cgi.Param, r *http.Request) {
 	})
 }
 
+// scriptRequest is one as a script gets it.
+type scriptRequest struct {
+	*call
+	params fastcgi.Params
+	body   []byte
+}
+
+func (q *scriptRequest) send(conn *poolConn) error { return q.startFCGI(conn, q.params, q.body) }
+
 // inOneWrite bounds a body that is sent together with the request's head. A
 // larger one might not fit into the socket, and a script that answers before
 // it has read everything would wait for us while we wait for it.
@@ -220,7 +229,7 @@ func (h *phpHandler) send(c *call, params fastcgi.Params, body *spooled) (*sync.
 	if body.size > inOneWrite {
 		whole = nil // it follows
 	}
-	if err := c.start(params, whole); err != nil || whole != nil {
+	if err := c.start(&scriptRequest{c, params, whole}); err != nil || whole != nil {
 		return nil, err
 	}
 	sender := &sync.WaitGroup{}

@@ -112,7 +112,7 @@ func (p *pool) tryAcquire(c *call) (*poolConn, error) {
 		}
 	}
 	for g.conn != nil {
-		if !c.again && time.Since(g.conn.last) < trusted || g.conn.Alive() {
+		if g.conn.live(c.again) {
 			return g.conn, nil
 		}
 		// The child ended while the connection was idle: its place is ours.

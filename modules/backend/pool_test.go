@@ -329,3 +329,52 @@ func await(t *testing.T, ok func() bool) {
 		}
 	}
 }
+
+// A set with one endpoint more or less leaves alone what is open to the others.
+func TestPoolCarriesEndpointsOver(t *testing.T) {
+	var released atomic.Int32
+	p := testPool(10, time.Second)
+	stays, leaves, comes := endpoint(t, 2), endpoint(t, 2), endpoint(t, 2)
+	lend(p, &released, leaves, stays)
+	var conns []*poolConn
+	for range 4 {
+		conns = append(conns, mustAcquire(t, p))
+	}
+	kept, gone := conns[:0:0], conns[:0:0]
+	for _, c := range conns {
+		if c.set.Endpoints[c.endpoint].ID == stays.ID {
+			kept = append(kept, c)
+		} else {
+			gone = append(gone, c)
+		}
+	}
+	if len(kept) != 2 {
+		t.Fatalf("%d of 4 connections to one of two endpoints", len(kept))
+	}
+	p.put(kept[0]) // idle
+	lend(p, &released, stays, comes)
+	if c := mustAcquire(t, p); c != kept[0] {
+		t.Error("the idle connection was not kept")
+	}
+	if released.Load() != 0 {
+		t.Error("released while busy")
+	}
+	for _, c := range gone {
+		p.put(c)
+	}
+	if n := released.Load(); n != 1 {
+		t.Errorf("released %d times", n)
+	}
+	p.mu.Lock()
+	if used := p.set.used; used[0] != 2 || used[1] != 0 || p.set.total != 2 || p.open != 2 {
+		t.Errorf("used %v, %d in all, %d open", used, p.set.total, p.open)
+	}
+	p.mu.Unlock()
+	for _, c := range kept {
+		p.put(c)
+	}
+	stopPool(t, p)
+	if n := released.Load(); n != 2 {
+		t.Errorf("released %d times", n)
+	}
+}

@@ -32,7 +32,9 @@ const (
 // poolConn is a kept connection and where it belongs. As php-cgi has one
 // connection to a process, it stands for the process as well.
 type poolConn struct {
-	*fastcgi.Conn
+	wire
+	fcgi     *fastcgi.Conn // what wire is where FastCGI is spoken
+	http     *httpConn     // and where HTTP is
 	set      *lentSet
 	endpoint int
 	inode    sdk.Connection // 0 when it cannot be told
@@ -60,8 +62,20 @@ func newPoolConn(nc net.Conn, g grant, config poolSettings) *poolConn {
 	if d := config.MaxAge; d > 0 {
 		c.dies = c.last.Add(d - rand.N(d/10+1)) //nolint:gosec // spreading, not secrecy
 	}
-	c.Conn = fastcgi.NewConn(nc, fastcgi.ConnOptions{Stderr: c.stderr, Extended: true})
+	if g.set.Endpoints[g.at].Protocol != sdk.HTTP {
+		c.fcgi = fastcgi.NewConn(nc, fastcgi.ConnOptions{Stderr: c.stderr, Extended: true})
+		c.wire = c.fcgi
+		return c
+	}
+	c.http = newHTTPConn(nc)
+	c.wire = c.http
 	return c
+}
+
+// live says whether a connection that was idle can be believed to live. after
+// is set when another one has just turned out not to.
+func (c *poolConn) live(after bool) bool {
+	return c.fcgi != nil && !after && time.Since(c.last) < trusted || c.Alive()
 }
 
 // inode is the number of the socket, by which a plugin finds who serves it.

@@ -2,11 +2,14 @@ package backend
 
 import (
 	"context"
+
+	"github.com/mevdschee/tqserver/sdk"
 )
 
 // prepare opens start_workers connections to a set just lent. A connection
 // without a request is closed by php-cgi after 5 s unless it was asked for its
-// values (main/fastcgi.c); so it is, and keeps its process at hand.
+// values (main/fastcgi.c); so it is, and keeps its process at hand. Behind HTTP
+// nothing waits to be kept.
 func (p *pool) prepare(set *lentSet) {
 	if p.config.Manager == managerOndemand || p.config.StartWorkers == 0 {
 		return
@@ -20,7 +23,7 @@ func (p *pool) prepare(set *lentSet) {
 func (p *pool) prepareOne(set *lentSet) (more bool) {
 	p.mu.Lock()
 	at := set.leastUsed()
-	if p.set != set || p.stopped || set.total >= p.config.StartWorkers || at < 0 {
+	if p.set != set || p.stopped || set.total >= p.config.StartWorkers || at < 0 || set.Endpoints[at].Protocol == sdk.HTTP {
 		p.mu.Unlock()
 		return false
 	}
@@ -33,7 +36,7 @@ func (p *pool) prepareOne(set *lentSet) (more bool) {
 		p.giveUp(set, at)
 		return false
 	}
-	_, err = c.GetValues(ctx)
+	_, err = c.fcgi.GetValues(ctx)
 	p.mu.Lock()
 	if err == nil && p.set == set && !p.stopped {
 		p.idle(c)

@@ -19,61 +19,72 @@ import (
 // client leaves.
 type streamHandler struct{ *worker }
 
+// stream is one request on its way, by FastCGI or, as http*.go have it, by HTTP.
+type stream struct {
+	call
+	control *http.ResponseController
+	hasBody bool
+	upgrade bool    // the client asks for another protocol
+	sending *upload // of the body, once it has begun
+}
+
 func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.page(w, r, r.URL.Path) {
 		return
 	}
-	c := h.newCall(w, r)
-	c.streams = true
-	defer c.account()
-	hasBody := r.Body != nil && r.Body != http.NoBody
-	upgrade := !hasBody && wantsUpgrade(r)
-	if err := h.start(c, hasBody, upgrade); err != nil {
-		c.fail(c.notSent(err))
-		return
-	}
-	// One request to a connection: closing it tells the process.
-	conn := c.conn
-	gone := context.AfterFunc(r.Context(), func() { _ = conn.Close() })
-	control := http.NewResponseController(w)
-	var sending *upload
-	if hasBody {
-		// Else net/http reads the whole body before it sends the answer's head.
-		_ = control.EnableFullDuplex()
-		sending = startUpload(conn, r)
-	}
-	whole := false
-	defer func() {
-		if !gone() || !whole {
-			_ = conn.Close()
-		}
-		if sending != nil {
-			sending.end(control)
-		}
-		h.pool.put(conn)
-	}()
-	whole = h.answer(c, control, sending, upgrade)
+	s := &stream{control: http.NewResponseController(w), hasBody: r.Body != nil && r.Body != http.NoBody}
+	s.call = call{worker: h.worker, w: w, r: r, streams: true}
+	s.upgrade = !s.hasBody && wantsUpgrade(r)
+	s.serve()
 }
 
 // over is the same handler before another pool.
 func (h *streamHandler) over(p *pool) http.Handler { return &streamHandler{h.with(p)} }
 
-// start sends the request's head to a free connection. What an upgraded
-// connection carries follows as a body does.
-func (h *streamHandler) start(c *call, hasBody, upgrade bool) error {
-	params := h.params.get()
-	defer h.params.put(params)
-	*params = h.environment(*params, c.r, hasBody)
-	body := []byte{} // none; nil says that it follows
-	if hasBody || upgrade {
-		body = nil
+func (s *stream) serve() {
+	defer s.account()
+	if err := s.start(s); err != nil {
+		s.fail(s.notSent(err))
+		return
 	}
-	return c.start(*params, body)
+	conn, whole := s.conn, false
+	// One request to a connection: closing it tells the process.
+	gone := context.AfterFunc(s.r.Context(), func() { _ = conn.Close() })
+	if s.hasBody && conn.fcgi != nil {
+		// Else net/http reads the whole body before it sends the answer's head.
+		_ = s.control.EnableFullDuplex()
+		s.sending = startUpload(conn, s.r)
+	}
+	defer func() {
+		if !gone() || !whole {
+			_ = conn.Close()
+		}
+		s.sending.end(s.control)
+		s.pool.put(conn)
+	}()
+	whole = s.answer()
 }
 
-func (h *streamHandler) environment(dst fastcgi.Params, r *http.Request, hasBody bool) fastcgi.Params {
+// send sends the request's head. What an upgraded connection carries follows as
+// a body does.
+func (s *stream) send(conn *poolConn) error {
+	if conn.http != nil {
+		return s.sendHTTP(conn.http)
+	}
+	params := s.params.get()
+	defer s.params.put(params)
+	*params = s.environment(*params)
+	body := []byte{} // none; nil says that it follows
+	if s.hasBody || s.upgrade {
+		body = nil
+	}
+	return s.startFCGI(conn, *params, body)
+}
+
+func (s *stream) environment(dst fastcgi.Params) fastcgi.Params {
+	r := s.r
 	length := r.ContentLength
-	if !hasBody {
+	if !s.hasBody {
 		length = 0
 	}
 	id := cgi.Param{Name: requestID, Value: api.RequestID(r.Context())}
@@ -89,60 +100,70 @@ func (h *streamHandler) environment(dst fastcgi.Params, r *http.Request, hasBody
 	if len(r.Trailer) > 0 {
 		dst = append(dst, cgi.Param{Name: "HTTP_TRAILER", Value: strings.Join(slices.Sorted(maps.Keys(r.Trailer)), ", ")})
 	}
-	dst = cgi.AppendEnv(dst, r, cgi.Env{ServerSoftware: h.software, ContentLength: length})
-	dst = append(dst, cgi.Param{Name: "SCRIPT_NAME", Value: h.prefix})
-	return append(dst, cgi.Param{Name: "PATH_INFO", Value: r.URL.Path[len(h.prefix):]}, cgi.Param{Name: queueTime})
+	dst = cgi.AppendEnv(dst, r, cgi.Env{ServerSoftware: s.software, ContentLength: length})
+	dst = append(dst, cgi.Param{Name: "SCRIPT_NAME", Value: s.prefix})
+	return append(dst, cgi.Param{Name: "PATH_INFO", Value: r.URL.Path[len(s.prefix):]}, cgi.Param{Name: queueTime})
 }
 
-// answer sends the response on, flushed piece by piece, and says whether it
-// was whole.
-func (h *streamHandler) answer(c *call, control *http.ResponseController, sending *upload, upgrade bool) bool {
-	chunk := *h.chunks.Get().(*[]byte)
-	defer c.recycle(chunk)
-	head, piece, err := c.finalHead(chunk[:0], upgrade)
+// answer sends the response on, and says whether it was whole.
+func (s *stream) answer() bool {
+	chunk := *s.chunks.Get().(*[]byte)
+	defer s.recycle(chunk)
+	head, piece, err := s.finalHead(chunk[:0])
 	if err != nil {
-		c.interrupted()
-		if broken := sending.broken(); broken != nil {
-			c.fail(badBody(broken)) // and that closed the connection
-			return false
-		}
-		c.fail(c.badAnswer(err))
+		s.unanswered(err)
 		return false
 	}
 	if head.Status == http.StatusSwitchingProtocols {
-		return h.switchProtocols(c, control, head, piece, chunk)
+		return s.switchProtocols(head, piece, chunk)
 	}
-	if upgrade {
-		_ = c.conn.CloseStdin() // the worker declined; an error is met by the reading side
+	if s.upgrade && s.conn.fcgi != nil {
+		_ = s.conn.CloseStdin() // the worker declined; an error is met by the reading side
 	}
+	return s.relay(head, piece, chunk)
+}
+
+// relay sends a final response on, flushed piece by piece.
+func (s *stream) relay(head *cgi.Head, piece, chunk []byte) bool {
 	if head.Trailer != "" {
-		c.w.Header().Set("Trailer", head.Trailer)
+		s.w.Header().Set("Trailer", head.Trailer)
 	}
-	c.writeHead(head)
+	s.writeHead(head)
 	var sent answered
 	for {
-		err := c.write(head, &sent, piece)
-		if (err == nil || errors.Is(err, errEnough)) && !c.conn.Ended() {
-			err = control.Flush()
+		err := s.write(head, &sent, piece)
+		if (err == nil || errors.Is(err, errEnough)) && !s.conn.Ended() {
+			err = s.control.Flush()
 		}
 		if err != nil && !errors.Is(err, errEnough) {
-			c.fail(clientLeft("the client left before it had the whole response", err))
+			s.fail(clientLeft("the client left before it had the whole response", err))
 		}
-		n, err := c.conn.Read(chunk[:cap(chunk)])
+		n, err := s.conn.Read(chunk[:cap(chunk)])
 		piece = chunk[:n]
 		switch {
 		case n > 0:
 		case errors.Is(err, io.EOF):
-			c.checkLength(head, sent)
-			c.sendTrailers(control, head)
+			s.checkLength(head, sent)
+			s.sendTrailers(s.control, head)
 			return true
 		case err != nil:
-			c.interrupted()
-			f := c.badAnswer(err)
+			s.interrupted()
+			f := s.badAnswer(err)
 			f.what += ", in the midst of its response"
-			c.fail(f)
+			s.fail(f)
 		}
 	}
+}
+
+// unanswered fails a request whose answer did not begin. It does not return
+// normally when the client has left.
+func (s *stream) unanswered(err error) {
+	s.interrupted()
+	if broken := s.sending.broken(); broken != nil {
+		s.fail(badBody(broken))
+		return
+	}
+	s.fail(s.badAnswer(err))
 }
 
 // interrupted learns why reading the answer failed: the client's leave is no

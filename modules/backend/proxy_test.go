@@ -20,32 +20,57 @@ import (
 	"github.com/mevdschee/tqserver/sdk/fastcgi"
 )
 
-// streamWorker serves inner as a Go worker's process does, behind a
-// streamHandler, and returns a front to it.
-func streamWorker(t *testing.T, inner http.HandlerFunc) *httptest.Server {
+// eachProtocol runs a test with workers that speak FastCGI, and HTTP.
+func eachProtocol(t *testing.T, test func(t *testing.T, p sdk.Protocol)) {
 	t.Helper()
-	front, _ := streamWorkerOf(t, inner)
+	for _, p := range []sdk.Protocol{sdk.FastCGI, sdk.HTTP} {
+		t.Run(string(p), func(t *testing.T) { test(t, p) })
+	}
+}
+
+// streamWorker serves inner as a worker's process does, behind a streamHandler,
+// and returns a front to it.
+func streamWorker(t *testing.T, p sdk.Protocol, inner http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	front, _ := streamWorkerOf(t, p, inner)
 	return front
 }
 
-func streamWorkerOf(t *testing.T, inner http.HandlerFunc) (*httptest.Server, *worker) {
+func streamWorkerOf(t *testing.T, p sdk.Protocol, inner http.HandlerFunc) (*httptest.Server, *worker) {
 	t.Helper()
+	var process interface {
+		Serve(l net.Listener) error
+		Close() error
+	} = &http.Server{Handler: inner}
+	if p == sdk.FastCGI {
+		process = &fastcgi.Server{Handler: fastcgi.HTTPHandler(inner, fastcgi.HTTPOptions{}), Extended: true}
+	}
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := &fastcgi.Server{Handler: fastcgi.HTTPHandler(inner, fastcgi.HTTPOptions{}), Extended: true}
 	served := make(chan error, 1)
 	go func() { served <- process.Serve(l) }()
+	t.Cleanup(func() { // after the front and the pool
+		_ = process.Close()
+		<-served
+	})
+	return poolFront(t, sdk.Endpoint{
+		ID: "w", Network: "unix", Address: l.Addr().String(), MaxConcurrent: 8, Trailers: true, Protocol: p,
+	}, func(*poolSettings) {})
+}
+
+// poolFront is a front to a streamHandler whose pool has one endpoint.
+func poolFront(t *testing.T, e sdk.Endpoint, change func(*poolSettings)) (*httptest.Server, *worker) {
+	t.Helper()
 	limits := defaultPool()
 	limits.StartWorkers = 0
+	change(&limits)
 	w := &worker{
 		name: "w", limits: limits, config: DefaultConfig(), chunks: newChunks(), log: slog.New(slog.DiscardHandler),
 		pool: newPool("w", limits, slog.New(slog.DiscardHandler)),
 	}
-	w.pool.ready(api.EndpointSet{Release: func() {}, Endpoints: []sdk.Endpoint{
-		{ID: "w", Network: "unix", Address: l.Addr().String(), MaxConcurrent: 8, Trailers: true},
-	}})
+	w.pool.ready(api.EndpointSet{Release: func() {}, Endpoints: []sdk.Endpoint{e}})
 	front := httptest.NewServer(&streamHandler{worker: w})
 	t.Cleanup(func() {
 		front.Close()
@@ -54,14 +79,16 @@ func streamWorkerOf(t *testing.T, inner http.HandlerFunc) (*httptest.Server, *wo
 		if err := w.pool.stop(ctx); err != nil {
 			t.Error(err)
 		}
-		_ = process.Close()
-		<-served
 	})
 	return front, w
 }
 
-func TestStreamsBothWaysAtOnce(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+func TestStreamsBothWaysAtOnce(t *testing.T) { eachProtocol(t, testStreamsBothWaysAtOnce) }
+
+func testStreamsBothWaysAtOnce(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // which FastCGI has anyway
 		lines := bufio.NewScanner(r.Body)
 		for lines.Scan() {
 			fmt.Fprintf(w, "got %s\n", lines.Text())
@@ -97,7 +124,15 @@ func TestStreamsBothWaysAtOnce(t *testing.T) {
 }
 
 func TestLargeBodiesGoThroughUnchanged(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
+	eachProtocol(t, testLargeBodiesGoThroughUnchanged)
+}
+
+func testLargeBodiesGoThroughUnchanged(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // which FastCGI has anyway
+		_, _ = io.Copy(w, r.Body)
+	})
 	sent := strings.Repeat("0123456789abcdef", 1<<18) // 4 MiB
 	for _, c := range []struct {
 		name string
@@ -121,8 +156,13 @@ func TestLargeBodiesGoThroughUnchanged(t *testing.T) {
 }
 
 func TestClientThatLeavesEndsTheRequest(t *testing.T) {
+	eachProtocol(t, testClientThatLeavesEndsTheRequest)
+}
+
+func testClientThatLeavesEndsTheRequest(t *testing.T, p sdk.Protocol) {
+	t.Helper()
 	ended := make(chan struct{})
-	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+	front := streamWorker(t, p, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "begun")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
@@ -146,8 +186,11 @@ func TestClientThatLeavesEndsTheRequest(t *testing.T) {
 	}
 }
 
-func TestAnswerBeforeTheBodyWasSent(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
+func TestAnswerBeforeTheBodyWasSent(t *testing.T) { eachProtocol(t, testAnswerBeforeTheBodyWasSent) }
+
+func testAnswerBeforeTheBodyWasSent(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
 	c, err := net.Dial("tcp", front.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +212,12 @@ func TestAnswerBeforeTheBodyWasSent(t *testing.T) {
 }
 
 func TestBrokenOffAnswerDoesNotLookWhole(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, _ *http.Request) {
+	eachProtocol(t, testBrokenOffAnswerDoesNotLookWhole)
+}
+
+func testBrokenOffAnswerDoesNotLookWhole(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "begun")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
@@ -184,8 +232,11 @@ func TestBrokenOffAnswerDoesNotLookWhole(t *testing.T) {
 	}
 }
 
-func TestWorkerSeesTheRequest(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+func TestWorkerSeesTheRequest(t *testing.T) { eachProtocol(t, testWorkerSeesTheRequest) }
+
+func testWorkerSeesTheRequest(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s %s %q %d", r.Method, r.URL.RequestURI(), r.Host, r.Header.Get("X-Test"), r.ContentLength)
 	})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, front.URL+"/a%20b?c=d&e", nil)
@@ -215,7 +266,12 @@ func limited(next http.Handler, most int64) http.Handler {
 }
 
 func TestBodyAboveTheLimitIsTheClientsFault(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	eachProtocol(t, testBodyAboveTheLimitIsTheClientsFault)
+}
+
+func testBodyAboveTheLimitIsTheClientsFault(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	front.Config.Handler = limited(front.Config.Handler, 1<<20)
 	res, err := front.Client().Post(front.URL, "text/plain", io.MultiReader(strings.NewReader(strings.Repeat("x", 2<<20))))
 	if err != nil {
@@ -227,9 +283,12 @@ func TestBodyAboveTheLimitIsTheClientsFault(t *testing.T) {
 	}
 }
 
-func TestPromisedLengthIsSentAtOnce(t *testing.T) {
+func TestPromisedLengthIsSentAtOnce(t *testing.T) { eachProtocol(t, testPromisedLengthIsSentAtOnce) }
+
+func testPromisedLengthIsSentAtOnce(t *testing.T, p sdk.Protocol) {
+	t.Helper()
 	release := make(chan struct{})
-	front := streamWorker(t, func(w http.ResponseWriter, _ *http.Request) {
+	front := streamWorker(t, p, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "5")
 		_, _ = io.WriteString(w, "hello")
 		_ = http.NewResponseController(w).Flush()
@@ -248,7 +307,12 @@ func TestPromisedLengthIsSentAtOnce(t *testing.T) {
 }
 
 func TestEarlyAnswerDoesNotWaitForAStalledUpload(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "early") })
+	eachProtocol(t, testEarlyAnswerDoesNotWaitForAStalledUpload)
+}
+
+func testEarlyAnswerDoesNotWaitForAStalledUpload(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "early") })
 	for range 10 {
 		c, err := net.Dial("tcp", front.Listener.Addr().String())
 		if err != nil {
@@ -273,7 +337,12 @@ func TestEarlyAnswerDoesNotWaitForAStalledUpload(t *testing.T) {
 // A body that was read to its end must leave net/http's watch for the client
 // alone: a deadline there cancelled every later request of the connection.
 func TestKeptConnectionServesManyBodies(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, testKeptConnectionServesManyBodies)
+}
+
+func testKeptConnectionServesManyBodies(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		fmt.Fprint(w, n, err)
 	})

@@ -93,6 +93,9 @@ func (c *call) leave(sender *sync.WaitGroup, why error) {
 	}
 	c.why = c.pool.fateOf(c.conn)
 	switch {
+	case c.conn.http != nil:
+		_ = c.conn.Close() // by which its process learns it
+		c.pool.put(c.conn)
 	case c.conn.Ended():
 		c.why = running
 		c.pool.put(c.conn) // the answer was wrong, but it was whole

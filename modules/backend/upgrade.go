@@ -70,16 +70,16 @@ func leave(c *poolConn) {
 
 // switchProtocols passes bytes in both directions until one side ends, and says
 // whether the worker ended in order.
-func (h *streamHandler) switchProtocols(c *call, control *http.ResponseController, head *cgi.Head, first, chunk []byte) bool {
-	client, buffered, err := control.Hijack()
+func (s *stream) switchProtocols(head *cgi.Head, first, chunk []byte) bool {
+	client, buffered, err := s.control.Hijack()
 	if err != nil {
-		c.fail(failure{
+		s.fail(failure{
 			http.StatusNotImplemented, slog.LevelInfo, "the request came by a way that has no upgrades",
 			"let the web server pass WebSocket on by HTTP, to an address of the http section", err,
 		})
 		return false
 	}
-	c.headSent = true
+	s.headSent = true
 	defer func() { _ = client.Close() }()
 	if err := writeSwitch(client, head, first); err != nil {
 		return false
@@ -87,8 +87,8 @@ func (h *streamHandler) switchProtocols(c *call, control *http.ResponseControlle
 	// Silence is no fault from here on: TCP's keep-alive finds dead clients, the
 	// watch over the plugin a dead worker.
 	_ = client.SetDeadline(time.Time{})
-	conn := c.conn
-	if !h.pool.unbound(conn) {
+	conn := s.conn
+	if !s.pool.unbound(conn) {
 		return false
 	}
 	sent := make(chan struct{})
@@ -109,9 +109,9 @@ func (h *streamHandler) switchProtocols(c *call, control *http.ResponseControlle
 func writeSwitch(client net.Conn, head *cgi.Head, first []byte) error {
 	var b strings.Builder
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
-	for _, f := range head.Fields {
-		b.WriteString(f.Name + ": " + f.Value + "\r\n")
-	}
+	fields := http.Header{}
+	head.CopyTo(fields)
+	_ = fields.Write(&b) // a Builder takes it all
 	b.WriteString("\r\n")
 	b.Write(first)
 	_, err := io.WriteString(client, b.String())

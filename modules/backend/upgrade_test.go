@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/mevdschee/tqserver/sdk"
 )
 
 // echoSocket answers every message with itself; "bye" makes the worker close,
@@ -70,8 +72,11 @@ func exchange(t *testing.T, c *websocket.Conn, message []byte) {
 	}
 }
 
-func TestWebSocket(t *testing.T) {
-	front, w := streamWorkerOf(t, echoSocket)
+func TestWebSocket(t *testing.T) { eachProtocol(t, testWebSocket) }
+
+func testWebSocket(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front, w := streamWorkerOf(t, p, echoSocket)
 	t.Run("both ways", func(t *testing.T) {
 		c := dialSocket(t, front.URL)
 		large := make([]byte, 300<<10)
@@ -120,7 +125,9 @@ func TestWebSocket(t *testing.T) {
 	exchange(t, c, []byte("last"))
 	began := time.Now()
 	w.pool.lost("another takes over")
-	if _, _, err := c.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+	// An HTTP worker reads an end of file, which is as if its client had left.
+	_, _, err := c.Read(t.Context())
+	if said := websocket.CloseStatus(err) == websocket.StatusGoingAway; err == nil || said != (p == sdk.FastCGI) {
 		t.Errorf("ended by %v", err)
 	}
 	if took := time.Since(began); took > upgradeLinger {
@@ -129,8 +136,11 @@ func TestWebSocket(t *testing.T) {
 }
 
 // An upgrade nobody asked for must not reach the client.
-func TestUnaskedUpgradeIs502(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusSwitchingProtocols) })
+func TestUnaskedUpgradeIs502(t *testing.T) { eachProtocol(t, testUnaskedUpgradeIs502) }
+
+func testUnaskedUpgradeIs502(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusSwitchingProtocols) })
 	res, err := front.Client().Get(front.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -141,8 +151,11 @@ func TestUnaskedUpgradeIs502(t *testing.T) {
 	}
 }
 
-func TestEarlyHintsAndTrailers(t *testing.T) {
-	front := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+func TestEarlyHintsAndTrailers(t *testing.T) { eachProtocol(t, testEarlyHintsAndTrailers) }
+
+func testEarlyHintsAndTrailers(t *testing.T, p sdk.Protocol) {
+	t.Helper()
+	front := streamWorker(t, p, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</a.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.Header().Del("Link")
@@ -150,7 +163,7 @@ func TestEarlyHintsAndTrailers(t *testing.T) {
 			w.Header().Set("Trailer", "X-Sum")
 		}
 		_, _ = io.WriteString(w, "body")
-		if r.URL.Path == "/flushed" {
+		if r.URL.Path == "/flushed" || r.URL.Path == "/undeclared" && p == sdk.HTTP { // net/http's server needs it
 			_ = http.NewResponseController(w).Flush()
 			_, _ = io.WriteString(w, ", more")
 		}
@@ -189,7 +202,7 @@ func TestEarlyHintsAndTrailers(t *testing.T) {
 		})
 	}
 	t.Run("of the request", func(t *testing.T) {
-		trailed := streamWorker(t, func(w http.ResponseWriter, r *http.Request) {
+		trailed := streamWorker(t, p, func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			fmt.Fprintf(w, "%s %v %v", body, err, r.Trailer)
 		})

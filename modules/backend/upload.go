@@ -3,6 +3,7 @@ package backend
 import (
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,25 +12,30 @@ import (
 
 // upload is a request body on its way to a worker while the worker answers.
 type upload struct {
-	body io.Reader
-	done chan struct{}
-	err  atomic.Pointer[error] // why the body could not be read
-	over atomic.Bool           // nothing more is read from the body
+	body  io.Reader
+	done  chan struct{}         // closed when nobody reads the body any more
+	close sync.Once             // done
+	err   atomic.Pointer[error] // why the body could not be read
+	// before is called before each read of the body; nil for nothing.
+	before func() error
+	over   atomic.Bool // nothing more is read from the body
 }
+
+func newUpload(r *http.Request) *upload { return &upload{body: r.Body, done: make(chan struct{})} }
 
 // startUpload sends the body of r to conn, and its trailers where they are
 // taken. A body that breaks off closes conn: cut short it must not look like a
 // whole one.
 func startUpload(conn *poolConn, r *http.Request) *upload {
-	u := &upload{body: r.Body, done: make(chan struct{})}
+	u := newUpload(r)
 	go func() { // awaited by end
-		defer close(u.done)
+		defer func() { _ = u.Close() }()
 		if _, err := conn.ReadFrom(u); err != nil {
 			_ = conn.Close()
 			return
 		}
 		if len(r.Trailer) > 0 && conn.set.Endpoints[conn.endpoint].Trailers {
-			_ = conn.WriteTrailers(trailersOf(r))
+			_ = conn.fcgi.WriteTrailers(trailersOf(r))
 		}
 		_ = conn.CloseStdin()
 	}()
@@ -53,6 +59,11 @@ func trailersOf(r *http.Request) fastcgi.Params {
 
 // Read reads the body, and remembers whether it was the client that failed.
 func (u *upload) Read(p []byte) (int, error) {
+	if u.before != nil {
+		if err := u.before(); err != nil {
+			return 0, err
+		}
+	}
 	n, err := u.body.Read(p)
 	if err != nil {
 		u.over.Store(true)
@@ -61,6 +72,12 @@ func (u *upload) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// Close says that nobody reads the body any more.
+func (u *upload) Close() error {
+	u.close.Do(func() { close(u.done) })
+	return nil
 }
 
 // broken is why the body could not be read, nil when it could or there is none.
@@ -79,12 +96,20 @@ func (u *upload) broken() error {
 // net/http watches for the client then, and a deadline would look to it as if
 // the client had left, for this and every later request of the connection.
 func (u *upload) end(control *http.ResponseController) {
+	if u == nil {
+		return
+	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if u.over.Load() {
 			<-u.done // the connection to the worker has a deadline
 			return
+		}
+		select {
+		case <-u.done:
+			return
+		default:
 		}
 		// Again and again: each read of the body gives itself a new deadline.
 		_ = control.SetReadDeadline(time.Now())

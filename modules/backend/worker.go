@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -107,11 +108,13 @@ func (c *call) fail(f failure) {
 	f.answer(c.w, c.r, c.limits.Queue.Wait)
 }
 
-// start sends the request to a free connection; body nil says that it follows.
-// The last of params is given the time in the queue.
+// sender sends a request on the connection it was given.
+type sender interface{ send(conn *poolConn) error }
+
+// start has s send the request to a free connection.
 // A process that ended while its connection was idle has seen nothing of the
 // request, so it may be sent again; once, since twice is a pattern.
-func (c *call) start(params fastcgi.Params, body []byte) error {
+func (c *call) start(s sender) error {
 	c.user = userOf(c.r)
 	c.arrived = time.Now()
 	for try := 0; ; try++ {
@@ -126,10 +129,7 @@ func (c *call) start(params fastcgi.Params, body []byte) error {
 		if c.noted {
 			c.note(c.started.Sub(c.arrived))
 		}
-		if last := len(params) - 1; last >= 0 && params[last].Name == queueTime {
-			params[last].Value = seconds(c.started.Sub(c.arrived))
-		}
-		if err = conn.Start(fastcgi.Responder, true, params, body); err == nil {
+		if err = s.send(conn); err == nil {
 			return nil
 		}
 		if again := try == 0 && unsent(err); !again {
@@ -141,6 +141,20 @@ func (c *call) start(params fastcgi.Params, body []byte) error {
 		c.pool.stats.replayed.Add(1)
 	}
 }
+
+// startFCGI sends a request by FastCGI; body nil says that it follows. The last
+// of params is given the time in the queue.
+func (c *call) startFCGI(conn *poolConn, params fastcgi.Params, body []byte) error {
+	if conn.fcgi == nil {
+		return errNoFCGI
+	}
+	if last := len(params) - 1; last >= 0 && params[last].Name == queueTime {
+		params[last].Value = seconds(c.started.Sub(c.arrived))
+	}
+	return conn.fcgi.Start(fastcgi.Responder, true, params, body)
+}
+
+var errNoFCGI = errors.New("the worker's plugin has lent an endpoint that does not speak FastCGI, which scripts need")
 
 // note tells middlewares how long the request waited.
 func (c *call) note(queued time.Duration) {
