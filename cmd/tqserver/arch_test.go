@@ -35,9 +35,10 @@ const (
 	cobra    = "github.com/spf13/cobra"
 	yaml     = "go.yaml.in/yaml"
 	promlib  = "github.com/prometheus"
+	etcdLib  = "go.etcd.io"
 )
 
-var fenced = []string{fxLib, koanf, goplugin, hclog, grpc, protobuf, cobra, yaml, promlib}
+var fenced = []string{fxLib, koanf, goplugin, hclog, grpc, protobuf, cobra, yaml, promlib, etcdLib}
 
 var rules = []rule{
 	{"cmd/tqserver/e2e/...", nil, nil, "end to end: only what a user sees"},
@@ -58,6 +59,7 @@ var rules = []rule{
 	{"core/conf/*", []string{"sdk/settings"}, []string{koanf, yaml}, "the only importer of koanf"},
 	{"core/conf/conftest/*", []string{"core/conf", "sdk/settings"}, nil, "for tests of modules"},
 	{"core/pluginhost/*", []string{"core/api", "sdk/...", "plugins/faulty"}, []string{goplugin, hclog, grpc}, "the only host side of go-plugin"},
+	{"core/etcdconf/*", []string{"sdk/settings"}, []string{etcdLib, grpc}, "the only place that knows etcd"},
 	{"core/telemetry/*", []string{"core/conf", "sdk/..."}, nil, "log"},
 	{"core/metrics/*", []string{"core/api"}, []string{promlib}, "metrics of plugins beside the server's"},
 	{"core/front/*", []string{"core/api", "core/listen", "sdk/..."}, nil, "what fronts share; its test listens for real"},
@@ -123,6 +125,7 @@ func TestImportCheckFindsBadImports(t *testing.T) {
 		{"core/fpmstatus/write.go", promlib + "/common/model"},
 		{"core/api/x.go", goplugin},
 		{"core/app/x.go", koanf + "/v2"},
+		{"core/app/x.go", etcdLib + "/etcd/client/v3"},
 		{"sdk/contract.go", modulePath + "core/api"},
 		{"sdk/fastcgi/conn.go", modulePath + "sdk"},
 		{"plugins/php/run.go", modulePath + "core/conf"},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/mevdschee/tqserver/core/conf"
 	"github.com/mevdschee/tqserver/core/module"
@@ -68,9 +69,19 @@ func run(ctx context.Context, b Build, args []string, stdout, stderr io.Writer) 
 
 // load reads the configuration and says which modules are on. Everything
 // wrong with it is in the one error.
-func load(b Build, f configFlags) (*conf.Tree, []module.Descriptor, error) {
-	tree, err := conf.Load(conf.Options{Files: f.files, Environ: os.Environ(), Sets: f.sets, Sections: sections(b)})
+func load(ctx context.Context, b Build, f configFlags) (*conf.Tree, []module.Descriptor, error) {
+	o, r, err := f.options(ctx, false)
 	if err != nil {
+		return nil, nil, err
+	}
+	return assemble(b, o, r)
+}
+
+// assemble is load, when what is not on this machine's disk has been read.
+func assemble(b Build, o conf.Options, r remote) (*conf.Tree, []module.Descriptor, error) {
+	o.Sections = sections(b)
+	tree, err := conf.Load(o)
+	if err = joinProblems(r.problems, err); err != nil {
 		return nil, nil, err
 	}
 	on, err := module.Assemble(b.Modules, tree, coreSections()...)
@@ -78,4 +89,12 @@ func load(b Build, f configFlags) (*conf.Tree, []module.Descriptor, error) {
 		return nil, nil, err
 	}
 	return tree, on, nil
+}
+
+// joinProblems makes one *conf.Errors of problems and those of err.
+func joinProblems(problems []conf.Problem, err error) error {
+	if len(problems) == 0 {
+		return err
+	}
+	return &conf.Errors{Problems: append(slices.Clone(problems), conf.ProblemsOf(err)...)}
 }

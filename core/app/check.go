@@ -19,10 +19,10 @@ const askRunning = 2 * time.Second
 // check reports everything that would keep serve from starting. What it
 // can only doubt goes to stderr.
 func check(ctx context.Context, b Build, f configFlags, stderr io.Writer) error {
-	c, wrong := settle(b, f)
+	c, wrong := settle(ctx, b, f, false)
 	if wrong != nil {
 		var ok bool
-		if c, ok = settleLenient(b, f); !ok {
+		if c, ok = settleLenient(ctx, b, f); !ok {
 			return wrong
 		}
 	}
@@ -59,12 +59,16 @@ func sectionsOf(err error) []string {
 // settleLenient settles a configuration with mistakes as far as it goes, so that
 // those of the workers can be told with them. It returns false when nothing
 // could be read, or what was read makes no server.
-func settleLenient(b Build, f configFlags) (settled, bool) {
-	tree, err := conf.Load(f.options())
+func settleLenient(ctx context.Context, b Build, f configFlags) (settled, bool) {
+	o, r, err := f.options(ctx, false)
 	if err != nil {
 		return settled{}, false
 	}
-	lenient := settled{tree: tree.Lenient()}
+	tree, err := conf.Load(o)
+	if err != nil {
+		return settled{}, false
+	}
+	lenient := settled{tree: tree.Lenient(), remote: r}
 	if lenient.server, err = serverSection.Decode(tree); err != nil {
 		lenient.server = defaultServer()
 	}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -21,13 +20,8 @@ type configFlags struct {
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVarP(&f.files, "config", "c", []string{"config/tqserver.yaml"}, "configuration `file` (repeatable: a later one overrides an earlier one)")
+	cmd.Flags().StringArrayVarP(&f.files, "config", "c", []string{"config/tqserver.yaml"}, "configuration `file`, or etcd://HOST[:PORT]/PREFIX (repeatable: a later one overrides an earlier one)")
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override one setting: `section.key=value` (repeatable)")
-}
-
-// options are what conf.Load reads for these flags.
-func (f *configFlags) options() conf.Options {
-	return conf.Options{Files: f.files, Environ: os.Environ(), Sets: f.sets}
 }
 
 func rootCommand(b Build) *cobra.Command {
@@ -58,10 +52,15 @@ func serveCommand(b Build) *cobra.Command {
 finish within server.drain_timeout, every process ends, and sockets are removed.
 A second signal cuts it short.
 
+With --config etcd://HOST[:PORT]/PREFIX (etcds:// by TLS) the configuration is the key
+PREFIX/tqserver.yaml and what it includes, workers are PREFIX/workers/NAME/worker.yaml,
+and a change is taken over by itself; see docs/guide/etcd.md.
+
 Exit codes: 0 stopped in order, 1 the configuration or the start failed,
 3 stopped, but requests or processes had to be cut off.`,
 		Example: `  tqserver serve
   tqserver serve --config /etc/tqserver/tqserver.yaml
+  tqserver serve --config etcd://10.0.0.1,10.0.0.2/tqserver
   tqserver serve --set log.level=debug --set http.idle_timeout=5s
   TQSERVER_LOG__FORMAT=json tqserver serve`,
 		Args: cobra.NoArgs,
@@ -87,7 +86,7 @@ but for the server that runs with this configuration. Exit code 0: serve would s
 			if err := check(cmd.Context(), b, f, cmd.ErrOrStderr()); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: the configuration is valid\n", strings.Join(f.files, ", "))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: the configuration is valid\n", f.names())
 			return nil
 		},
 	}
@@ -105,8 +104,13 @@ func modulesCommand(b Build) *cobra.Command {
   tqserver modules --config /etc/tqserver/tqserver.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tree, err := conf.Load(conf.Options{Files: f.files, Environ: os.Environ(), Sets: f.sets, Sections: sections(b)})
+			o, r, err := f.options(cmd.Context(), false)
 			if err != nil {
+				return err
+			}
+			o.Sections = sections(b)
+			tree, err := conf.Load(o)
+			if err = joinProblems(r.problems, err); err != nil {
 				return err
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)

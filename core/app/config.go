@@ -1,8 +1,8 @@
 package app
 
 import (
+	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -74,11 +74,17 @@ type settled struct {
 	server serverConfig
 	log    telemetry.Config
 	types  api.PluginTypes
+	remote remote
 }
 
-// settle reads the configuration.
-func settle(b Build, f configFlags) (settled, error) {
-	tree, on, err := load(b, f)
+// settle reads the configuration. With stale, the copy of a source that does not
+// answer will do.
+func settle(ctx context.Context, b Build, f configFlags, stale bool) (settled, error) {
+	o, r, err := f.options(ctx, stale)
+	if err != nil {
+		return settled{}, err
+	}
+	tree, on, err := assemble(b, o, r)
 	if err != nil {
 		return settled{}, err
 	}
@@ -94,19 +100,23 @@ func settle(b Build, f configFlags) (settled, error) {
 	if err != nil {
 		return settled{}, err
 	}
-	return settled{tree, on, server, log, types}, nil
+	return settled{tree, on, server, log, types, r}, nil
 }
 
 // findServer returns the server's own settings from a configuration that may be
 // wrong elsewhere, for commands that talk to the running server.
-func findServer(b Build, f configFlags) (serverConfig, error) {
-	tree, err := conf.Load(conf.Options{Files: f.files, Environ: os.Environ(), Sets: f.sets})
+func findServer(ctx context.Context, b Build, f configFlags) (serverConfig, error) {
+	o, r, err := f.options(ctx, true)
+	if err != nil {
+		return serverConfig{}, fmt.Errorf("%w\n(--socket PATH names the server's control socket, and needs no configuration)", err)
+	}
+	tree, err := conf.Load(o)
 	if err != nil {
 		return serverConfig{}, err
 	}
 	config, err := serverSection.Decode(tree)
 	if err != nil {
-		if _, whole := settle(b, f); whole != nil {
+		if _, _, whole := assemble(b, o, r); whole != nil {
 			err = whole
 		}
 		return serverConfig{}, err

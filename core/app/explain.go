@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ the layer, the file, line and column, or the source of a default. Secrets are ma
 			default:
 				return fmt.Errorf("--format %q is not known; write yaml or json", format)
 			}
-			text, err := show(b, f, o, args)
+			text, err := show(cmd.Context(), b, f, o, args)
 			if err != nil {
 				return err
 			}
@@ -64,8 +65,8 @@ the layer, the file, line and column, or the source of a default. Secrets are ma
 	return cmd
 }
 
-func show(b Build, f configFlags, o conf.ShowOptions, only []string) ([]byte, error) {
-	tree, _, err := load(b, f)
+func show(ctx context.Context, b Build, f configFlags, o conf.ShowOptions, only []string) ([]byte, error) {
+	tree, _, err := load(ctx, b, f)
 	if err != nil {
 		return nil, err
 	}

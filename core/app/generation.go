@@ -41,6 +41,7 @@ type generation struct {
 	files    []string // of the configuration, see conf.Tree.Files
 	content  []byte   // of all files it was made from, while they are watched
 	claims   *claims
+	remote   remote
 }
 
 // parts is what modules contribute: a set, since fx gives no order.
@@ -65,9 +66,9 @@ func (p *parts) doors() []api.Service { return slices.Concat(p.Fronts, p.Outlook
 // newGeneration builds every part; nothing runs before start. Number 1 is the
 // first of this run, whose start nothing else serves beside.
 func newGeneration(number int, c settled, l longLived, refused *api.Refused) (*generation, error) {
-	g := &generation{number: number, log: l.log, config: c.server, requests: front.NewRequests(), claims: newClaims(c.tree.Where), files: c.tree.Files()}
+	g := &generation{number: number, log: l.log, config: c.server, requests: front.NewRequests(), claims: newClaims(c.tree.Where), files: c.tree.Files(), remote: c.remote}
 	options := []fx.Option{
-		fx.Supply(c.tree, c.types, l.log, l.runtime, l.kept, g.requests, api.Reloading(number > 1), refused),
+		fx.Supply(c.tree, c.types, c.remote.definitions, l.log, l.runtime, l.kept, g.requests, api.Reloading(number > 1), refused),
 		fx.Provide(
 			func() api.Listen { return g.claims.placed(l.listen) },
 			func() api.Claim { return g.claims.claim },

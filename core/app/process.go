@@ -65,7 +65,7 @@ type process struct {
 
 // open reads the configuration and builds a generation from it.
 func open(ctx context.Context, b Build, f configFlags, stderr io.Writer) (*process, error) {
-	c, err := settle(b, f)
+	c, err := settle(ctx, b, f, true)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +133,9 @@ func newProcess(ctx context.Context, b Build, f configFlags, c settled, stderr i
 		return nil, err
 	}
 	first.remember(first, nil)
+	for _, doubt := range c.remote.doubts {
+		p.log.Warn(doubt)
+	}
 	p.current.Store(first)
 	return p, nil
 }

@@ -76,7 +76,7 @@ func (p *process) replace(ctx context.Context, dry bool) (out outcome, err error
 	if before.config.Watch {
 		content, _ = contentOf(before.watched())
 	}
-	c, err := settle(p.build, p.flags)
+	c, err := settle(ctx, p.build, p.flags, false)
 	if err != nil {
 		return out, err
 	}
@@ -107,6 +107,7 @@ func (p *process) replace(ctx context.Context, dry bool) (out outcome, err error
 	p.current.Store(next)
 	p.tellSwitched()
 	p.retire(before)
+	p.keepCopies(c.remote)
 	return out, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -35,12 +34,12 @@ func (f *controlFlags) call(ctx context.Context, b Build, do func(context.Contex
 	}
 	path, whence := f.socket, "--socket names it"
 	if path == "" {
-		config, err := findServer(b, f.configFlags)
+		config, err := findServer(ctx, b, f.configFlags)
 		if err != nil {
 			return err
 		}
 		path = config.controlSocket()
-		whence = fmt.Sprintf("%s says server.runtime_folder: %s", strings.Join(f.files, ", "), config.RuntimeFolder)
+		whence = fmt.Sprintf("%s says server.runtime_folder: %s", f.names(), config.RuntimeFolder)
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()

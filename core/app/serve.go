@@ -73,6 +73,10 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	background.Go(func() { p.reopenOn(rotations) })
 	background.Go(func() { p.serveControl(p.patience, commands) })
 	background.Go(p.watch)
+	for i := range first.remote.sources {
+		background.Go(func() { p.watchRemote(i) })
+	}
+	p.keepCopies(first.remote)
 	if p.manager.there() {
 		background.Go(func() { p.report(p.patience) })
 	}

@@ -21,6 +21,16 @@ func LoadDocument(path string) (*Document, error) {
 	return &Document{doc}, nil
 }
 
+// ParseDocument reads the text of a YAML file that is not on disk, with the name it
+// has in messages. The error is an *Errors.
+func ParseDocument(name string, text []byte) (*Document, error) {
+	doc, err := parseText(name, text)
+	if err != nil {
+		return nil, err
+	}
+	return &Document{doc}, nil
+}
+
 // Path returns the path the document was loaded from, as it was given.
 func (d *Document) Path() string { return d.doc.places.origin.Name }
 

@@ -21,18 +21,21 @@ const (
 
 // reader reads files and what they include.
 type reader struct {
+	folders  []Folder
 	layers   []*document
 	problems []Problem         // what cannot be read
+	idle     []Problem         // what nothing reads
 	named    map[string]Origin // real path of each file read, and where it was named
 	watched  []string          // files, and patterns that more files may come to match
 }
 
 // readFiles reads files in order, each with what it includes.
-func readFiles(files []string) *reader {
-	r := &reader{named: map[string]Origin{}}
+func readFiles(files []string, folders []Folder) *reader {
+	r := &reader{folders: folders, named: map[string]Origin{}}
 	for _, file := range files {
 		r.read(file, Origin{}, "", nil)
 	}
+	r.unread()
 	return r
 }
 
@@ -42,11 +45,11 @@ func (r *reader) read(file string, origin Origin, path string, parents []string)
 	fail := func(format string, args ...any) {
 		r.problems = append(r.problems, Problem{origin, path, fmt.Sprintf(format, args...)})
 	}
-	r.watched = append(r.watched, file)
-	real, err := filepath.EvalSymlinks(file)
-	if err == nil {
-		real, err = filepath.Abs(real)
+	folder, name := r.remote(file)
+	if folder == nil {
+		r.watched = append(r.watched, file)
 	}
+	real, err := r.realPath(file)
 	switch {
 	case err != nil && origin == Origin{}:
 		r.problems = append(r.problems, Problem{Origin{Name: file}, "", missing(err)})
@@ -73,7 +76,12 @@ func (r *reader) read(file string, origin Origin, path string, parents []string)
 		return
 	}
 	r.named[real] = origin
-	doc, err := parseFile(file)
+	var doc *document
+	if folder != nil {
+		doc, err = folder.parse(name)
+	} else {
+		doc, err = parseFile(file)
+	}
 	if err != nil {
 		r.problems = append(r.problems, ProblemsOf(err)...)
 		return
@@ -105,7 +113,7 @@ func (r *reader) include(doc *document, value any, at *place, parents []string) 
 			doc.add(origin, path, "must be a file or a pattern: conf.d/*.yaml")
 			continue
 		}
-		files, err := r.match(filepath.Dir(doc.places.origin.Name), pattern)
+		files, err := r.match(doc.places.origin.Name, pattern)
 		if err != nil {
 			doc.add(origin, path, "%s: %v", pattern, err)
 		}
@@ -115,12 +123,15 @@ func (r *reader) include(doc *document, value any, at *place, parents []string) 
 	}
 }
 
-// match returns the files that a pattern means, relative to folder, by name. A
-// pattern without meta characters is a file that has to be there; one with may
+// match returns the files that a pattern means, relative to the file that names it,
+// by name. A pattern without meta characters is a file that has to be there; one with may
 // match nothing, but its folder has to be there.
-func (r *reader) match(folder, pattern string) ([]string, error) {
+func (r *reader) match(from, pattern string) ([]string, error) {
 	if !filepath.IsAbs(pattern) {
-		pattern = filepath.Join(folder, pattern)
+		if folder, name := r.remote(from); folder != nil {
+			return folder.match(name, pattern)
+		}
+		pattern = filepath.Join(filepath.Dir(from), pattern)
 	}
 	if !strings.ContainsAny(pattern, `*?[\`) {
 		return []string{pattern}, nil
@@ -128,7 +139,7 @@ func (r *reader) match(folder, pattern string) ([]string, error) {
 	r.watched = append(r.watched, pattern)
 	found, err := filepath.Glob(pattern)
 	if err != nil {
-		return nil, errors.New("is not a pattern; [ opens a class of characters, and needs a ]")
+		return nil, errBadPattern
 	}
 	if parent := filepath.Dir(pattern); len(found) == 0 && !strings.ContainsAny(parent, `*?[\`) {
 		if _, err := filepath.EvalSymlinks(parent); err != nil {

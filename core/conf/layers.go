@@ -86,7 +86,7 @@ func layer(name string, path []string, text string) *document {
 // be lost.
 func parseValue(text string) (*yaml.Node, error) {
 	if len(text) > maxBytes {
-		return nil, errors.New("is larger than 1 MiB")
+		return nil, errTooLarge
 	}
 	quote := errors.New(`is not a plain value to YAML; put it in double quotes within the value`)
 	root, _, err := parseYAML([]byte(text))

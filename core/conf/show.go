@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -26,6 +27,9 @@ func (o Origin) Layer() string {
 	case o.Name == "":
 		return "default"
 	case o.Line > 0:
+		if scheme, _, ok := strings.Cut(o.Name, "://"); ok {
+			return scheme
+		}
 		return "file"
 	case len(o.Name) > len(envPrefix) && o.Name[:len(envPrefix)] == envPrefix:
 		return "environment"
@@ -123,7 +127,7 @@ func (p *printer) value(path string, n settings.Node, at *place) *yaml.Node {
 		shown.Layer, shown.Source = at.origin.Layer(), ""
 		shown.Name, shown.Line, shown.Column = at.origin.Name, at.origin.Line, at.origin.Column
 		comment = at.origin.String()
-		if shown.Layer != "--set" { // which says so itself
+		if shown.Layer != "--set" && !strings.HasPrefix(comment, shown.Layer+"://") { // which say so themselves
 			comment = shown.Layer + " " + comment
 		}
 	}

@@ -17,6 +17,9 @@ type Options struct {
 	// Files are YAML files; each may include more. A later one overrides an
 	// earlier one.
 	Files []string
+	// Folders hold files that are not on disk; the name of one among Files means
+	// its main file.
+	Folders []Folder
 	// Environ is os.Environ(); of it only TQSERVER_… is read.
 	Environ []string
 	// Sets are the values of --set: "http.idle_timeout=10s".
@@ -39,11 +42,11 @@ type Tree struct {
 // Without, repeated keys and the like are kept, and reported by Check and by the
 // Decode of their section.
 func Load(o Options) (*Tree, error) {
-	read := readFiles(o.Files)
+	read := readFiles(o.Files, o.Folders)
 	unreadable := read.problems
 	layers := append(append(read.layers, environment(o.Environ)...), sets(o.Sets)...)
 
-	t := &Tree{places: newPlace(Origin{Name: strings.Join(o.Files, ", ")}), problems: unreadable, files: read.watched}
+	t := &Tree{places: newPlace(Origin{Name: strings.Join(o.Files, ", ")}), problems: slices.Concat(unreadable, read.idle), files: read.watched}
 	merged := koanf.New("::")
 	for _, layer := range layers {
 		t.problems = append(t.problems, layer.problems...)

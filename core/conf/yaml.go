@@ -54,19 +54,29 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(text) > maxBytes {
-		return nil, errors.New("is larger than 1 MiB")
+		return nil, errTooLarge
 	}
 	return text, nil
 }
 
+var errTooLarge = errors.New("is larger than 1 MiB")
+
 // parseFile reads the YAML file at path. The error is an *Errors.
 func parseFile(path string) (*document, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, &Errors{[]Problem{{Origin: Origin{Name: path}, Message: err.Error()}}}
+	}
+	return parseText(path, text)
+}
+
+// parseText reads the text of the file with this name. The error is an *Errors.
+func parseText(path string, text []byte) (*document, error) {
 	fail := func(line int, message string) (*document, error) {
 		return nil, &Errors{[]Problem{{Origin: Origin{Name: path, Line: line}, Message: message}}}
 	}
-	text, err := readFile(path)
-	if err != nil {
-		return fail(0, err.Error())
+	if len(text) > maxBytes {
+		return fail(0, errTooLarge.Error())
 	}
 	root, line, err := parseYAML(text)
 	if err != nil {

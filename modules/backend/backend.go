@@ -53,6 +53,7 @@ type Deps struct {
 	Plugins     api.Plugins
 	Runtime     api.Runtime
 	Types       api.PluginTypes
+	Definitions api.Definitions
 	Kept        *api.Kept
 	Reloading   api.Reloading
 	Refused     *api.Refused
@@ -73,7 +74,7 @@ func New(cfg Config, d Deps) *Backend {
 		d.Refused = &api.Refused{}
 	}
 	b := &Backend{deps: d, config: cfg, sites: api.KeptValue(d.Kept, "backend", func() *sites { return &sites{} })}
-	definitions, err := loadFolder(cfg.Workers, allKinds(d.Runtime.Executable, d.Types))
+	definitions, err := loadFolder(cfg.Workers, d.Definitions, allKinds(d.Runtime.Executable, d.Types))
 	for i := range definitions {
 		definitions[i].checkMiddleware(d.Middlewares)
 	}

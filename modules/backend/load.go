@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,15 +41,20 @@ func (d *definition) refused(refused []sdk.Problem) error {
 	return conf.Err(d.document.Problems(d.settings.Type, list))
 }
 
-// loadFolder reads every worker below folder, in the order of their names. The
+// loadFolder reads every worker: those that have a worker.yaml in their folder below
+// folder, and those whose definition stands elsewhere, in the order of their names. The
 // error is about the folder; what is wrong with a worker stands with it.
-func loadFolder(folder string, all kinds) ([]definition, error) {
+func loadFolder(folder string, defined api.Definitions, all kinds) ([]definition, error) {
 	entries, err := os.ReadDir(folder)
-	if err != nil {
+	if err != nil && (len(defined) == 0 || !errors.Is(err, fs.ErrNotExist)) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("there is no folder %s; make it, or name the one that holds the workers: %w", folder, err)
 		}
 		return nil, err
+	}
+	elsewhere := map[string]api.Definition{}
+	for _, one := range defined {
+		elsewhere[one.Worker] = one
 	}
 	var list []definition
 	for _, e := range entries {
@@ -57,20 +63,52 @@ func loadFolder(folder string, all kinds) ([]definition, error) {
 		if info, err := os.Stat(path); strings.HasPrefix(e.Name(), ".") || err == nil && !info.IsDir() {
 			continue
 		}
-		d, problems := load(path, all)
-		d.name, d.problems = e.Name(), problems
+		if _, there := elsewhere[e.Name()]; there {
+			continue
+		}
+		document, err := conf.LoadDocument(workerYAML(path))
+		list = append(list, load(e.Name(), path, document, err, all))
+	}
+	for _, one := range defined {
+		path := filepath.Join(folder, one.Worker)
+		document, err := conf.ParseDocument(one.Name, one.Text)
+		d := load(one.Worker, path, document, err, all)
+		if problem := doubtful(path, one); problem != "" {
+			d.problems = append(d.problems, conf.Problem{Origin: conf.Origin{Name: one.Name}, Message: problem})
+		}
 		list = append(list, d)
 	}
+	slices.SortStableFunc(list, func(x, y definition) int { return strings.Compare(x.name, y.name) })
 	return list, nil
 }
 
-// load reads config/worker.yaml of one folder.
-func load(folder string, all kinds) (definition, []conf.Problem) {
-	var d definition
-	document, err := conf.LoadDocument(filepath.Join(folder, "config", "worker.yaml"))
-	if err != nil {
-		return d, conf.ProblemsOf(err)
+// workerYAML is the definition of the worker with this folder.
+func workerYAML(folder string) string { return filepath.Join(folder, "config", "worker.yaml") }
+
+// doubtful says what is wrong with the folder of a worker that is defined elsewhere.
+func doubtful(folder string, one api.Definition) string {
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return fmt.Sprintf("there is no folder %s, where the worker's files stand and its paths begin; make it (backend.workers says where the workers are)", folder)
 	}
+	if _, err := os.Lstat(workerYAML(folder)); err == nil {
+		return fmt.Sprintf("worker %s is defined by %s, too; remove one of them", one.Worker, workerYAML(folder))
+	}
+	return ""
+}
+
+// load makes a definition of one worker.yaml; err says why it cannot be read.
+func load(name, folder string, document *conf.Document, err error, all kinds) definition {
+	d := definition{name: name}
+	if err != nil {
+		d.problems = conf.ProblemsOf(err)
+		return d
+	}
+	d.problems = d.read(folder, document, all)
+	return d
+}
+
+// read fills the definition, and says what is wrong with it.
+func (d *definition) read(folder string, document *conf.Document, all kinds) []conf.Problem {
 	d.document = document
 	d.settings = defaultWorker()
 	problems := document.Decode(&d.settings, all.names()...)
@@ -79,12 +117,12 @@ func load(folder string, all kinds) (definition, []conf.Problem) {
 		problems = append(problems, document.Problems("", []settings.Problem{all.unknown(d.settings.Type)})...)
 	}
 	if !ok {
-		return d, problems
+		return problems
 	}
 	d.kind = k
 	absFolder, err := filepath.Abs(folder)
 	if err != nil {
-		return d, document.Problems("", []settings.Problem{{Message: err.Error()}})
+		return document.Problems("", []settings.Problem{{Message: err.Error()}})
 	}
 	if len(problems) == 0 { // what follows from a mistake told already is noise
 		problems = document.Problems("", d.check(absFolder, all.names(), document))
@@ -116,7 +154,7 @@ func load(folder string, all kinds) (definition, []conf.Problem) {
 		problems = append(problems, document.Problems("", []settings.Problem{{Path: d.settings.Type, Message: err.Error()}})...)
 	}
 	d.spec.Settings = raw
-	return d, problems
+	return problems
 }
 
 // checkMiddleware finds names that nothing on this server has.

@@ -31,7 +31,7 @@ func TestWorkerSettingsAreDocumented(t *testing.T) {
 }
 
 func TestGoodWorkersAreLoaded(t *testing.T) {
-	list, err := loadFolder("testdata/workers/good", allKinds("/bin/tqserver", nil))
+	list, err := loadFolder("testdata/workers/good", nil, allKinds("/bin/tqserver", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +78,55 @@ func TestGoodWorkersAreLoaded(t *testing.T) {
 	}
 }
 
+// loadOne reads one worker's folder.
+func loadOne(folder string, all kinds) (definition, []conf.Problem) {
+	document, err := conf.LoadDocument(workerYAML(folder))
+	d := load(filepath.Base(folder), folder, document, err, all)
+	return d, d.problems
+}
+
+// A worker may be defined elsewhere than in its folder; in both is a mistake.
+func TestDefinitionsElsewhere(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"b", "twice"} {
+		if err := os.MkdirAll(filepath.Join(folder, name, "config"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := []byte("path: /\ntype: php\ndocument_root: .\n")
+	if err := os.WriteFile(workerYAML(filepath.Join(folder, "twice")), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defined := api.Definitions{
+		{Worker: "b", Name: "etcd://h/tq/workers/b/worker.yaml", Text: text},
+		{Worker: "nowhere", Name: "etcd://h/tq/workers/nowhere/worker.yaml", Text: text},
+		{Worker: "twice", Name: "etcd://h/tq/workers/twice/worker.yaml", Text: append(text, "color: red\n"...)},
+	}
+	list, err := loadFolder(folder, defined, allKinds("/bin/tqserver", nil))
+	if err != nil || len(list) != 3 {
+		t.Fatal(list, err)
+	}
+	for i, want := range []string{
+		"",
+		"etcd://h/tq/workers/nowhere/worker.yaml: there is no folder " + filepath.Join(folder, "nowhere"),
+		`etcd://h/tq/workers/twice/worker.yaml:4:1: color: unknown key "color"`,
+	} {
+		err := conf.Err(list[i].problems)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", list[i].name, err, want)
+		}
+	}
+	if err := conf.Err(list[2].problems); !strings.Contains(err.Error(), "worker twice is defined by "+workerYAML(filepath.Join(folder, "twice"))+", too") {
+		t.Error(err)
+	}
+	if spec := list[0].spec; spec.Worker != "b" || spec.Folder != filepath.Join(folder, "b") {
+		t.Errorf("%+v", spec)
+	}
+	if _, err := loadFolder(filepath.Join(folder, "none"), defined, allKinds("/bin/tqserver", nil)); err != nil {
+		t.Error(err) // each of them says that its own folder is not there
+	}
+}
+
 func TestBadWorkersAreTold(t *testing.T) {
 	entries, err := os.ReadDir("testdata/workers/bad")
 	if err != nil {
@@ -85,7 +134,7 @@ func TestBadWorkersAreTold(t *testing.T) {
 	}
 	for _, e := range entries {
 		folder := filepath.Join("testdata/workers/bad", e.Name())
-		_, problems := load(folder, allKinds("/bin/tqserver", nil))
+		_, problems := loadOne(folder, allKinds("/bin/tqserver", nil))
 		conftest.Wants(t, filepath.Join(folder, "config", "worker.yaml"), conf.Err(problems))
 	}
 	// All of them in one go.
@@ -124,7 +173,7 @@ func TestPluginTypesAreTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	types := api.PluginTypes{{Name: "legacy", Command: []string{"/usr/bin/legacy", "-v"}, Env: []string{"A=b"}, SHA256: "abc"}}
-	d, problems := load(folder, allKinds("/bin/tqserver", types))
+	d, problems := loadOne(folder, allKinds("/bin/tqserver", types))
 	want := api.PluginSpec{
 		Type: "legacy", Command: []string{"/usr/bin/legacy", "-v"}, Env: []string{"A=b"}, SHA256: "abc",
 		Worker: "shop", Folder: folder, MaxWorkers: 7, Settings: json.RawMessage(`{"color":"red"}`),
@@ -132,7 +181,7 @@ func TestPluginTypesAreTypes(t *testing.T) {
 	if diff := cmp.Diff(want, d.spec); diff != "" || len(problems) > 0 {
 		t.Errorf("%v %s", problems, diff)
 	}
-	if _, problems := load(folder, allKinds("/bin/tqserver", nil)); !strings.Contains(conf.Err(problems).Error(), "there are: go, php") {
+	if _, problems := loadOne(folder, allKinds("/bin/tqserver", nil)); !strings.Contains(conf.Err(problems).Error(), "there are: go, php") {
 		t.Errorf("%v", problems)
 	}
 }

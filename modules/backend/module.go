@@ -35,6 +35,7 @@ type params struct {
 	Plugins     api.Plugins
 	Runtime     api.Runtime
 	Types       api.PluginTypes  `optional:"true"`
+	Definitions api.Definitions  `optional:"true"`
 	Kept        *api.Kept        `optional:"true"`
 	Reloading   api.Reloading    `optional:"true"`
 	Refused     *api.Refused     `optional:"true"`
@@ -46,6 +47,6 @@ type params struct {
 
 func provide(p params) *Backend {
 	return New(p.Config, Deps{
-		Plugins: p.Plugins, Runtime: p.Runtime, Types: p.Types, Kept: p.Kept, Reloading: p.Reloading, Refused: p.Refused, Files: p.Files, Where: p.Where, Middlewares: p.Middlewares, Log: p.Log,
+		Plugins: p.Plugins, Runtime: p.Runtime, Types: p.Types, Definitions: p.Definitions, Kept: p.Kept, Reloading: p.Reloading, Refused: p.Refused, Files: p.Files, Where: p.Where, Middlewares: p.Middlewares, Log: p.Log,
 	})
 }

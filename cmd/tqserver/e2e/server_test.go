@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -42,6 +43,7 @@ const startWait = 30 * time.Second
 type options struct {
 	workers []string            // folders of testdata/workers; nil means app
 	files   map[string]string   // by path in the server's folder, over all else
+	config  string              // for --config; empty means config/tqserver.yaml
 	sets    []string            // for --set
 	env     []string            // added to a clean environment
 	binary  string              // the server; empty means the one of TestMain
@@ -148,7 +150,7 @@ func launch(t *testing.T, o options) *server {
 	if s.dir == "" {
 		s.dir = folder(t, o)
 	}
-	args := []string{"serve", "--config", "config/tqserver.yaml"}
+	args := []string{"serve", "--config", cmp.Or(o.config, "config/tqserver.yaml")}
 	for _, set := range o.sets {
 		args = append(args, "--set", set)
 	}
