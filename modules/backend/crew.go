@@ -19,6 +19,7 @@ type crew struct {
 
 	mu      sync.Mutex
 	serves  bool
+	left    bool             // what is lent from now on is not used
 	pending *api.EndpointSet // lent before it serves
 }
 
@@ -38,6 +39,10 @@ func (c *crew) ready(set api.EndpointSet) {
 	defer c.mu.Unlock()
 	if c.serves {
 		c.site.pool.ready(set)
+		return
+	}
+	if c.left { // a plugin that died was replaced while requests end on what it had lent
+		set.Release()
 		return
 	}
 	if c.pending != nil {
@@ -101,7 +106,7 @@ func (c *crew) serve() {
 func (c *crew) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.serves = false
+	c.serves, c.left = false, true
 	c.site.serving.CompareAndSwap(c, nil)
 	c.drop()
 }

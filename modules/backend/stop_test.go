@@ -42,3 +42,15 @@ func TestStopGivesABusyWorkerLittleTimeAndOthersTheirs(t *testing.T) {
 		}
 	}
 }
+
+// A plugin that died is replaced although its crew has left: nobody would give
+// back what the new one lends, and the crew's end waits for all that is lent.
+func TestCrewThatHasLeftUsesNothing(t *testing.T) {
+	c := &crew{site: &site{}, change: make(chan struct{}, 1)}
+	c.leave()
+	released := 0
+	c.ready(api.EndpointSet{Release: func() { released++ }})
+	if released != 1 || c.lent.Load() != 0 {
+		t.Errorf("released %d times, %d lent", released, c.lent.Load())
+	}
+}

@@ -213,12 +213,12 @@ func (h *host) eventually(what string, ok func() bool) {
 	h.t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(60 * time.Second)
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			h.t.Fatalf("waited 20 s for %s\nlog:\n%s", what, h.log)
+			h.t.Fatalf("waited 60 s for %s\nlog:\n%s", what, h.log)
 		}
 	}
 }

@@ -145,7 +145,7 @@ func TestF42SlowHead(t *testing.T) {
 				<-time.After(20 * time.Millisecond)
 			}
 			g.reported(KindTimeout, "")
-			if d := time.Since(start); d > 3*time.Second {
+			if d := time.Since(start); d > 15*time.Second {
 				t.Errorf("it took %v", d)
 			}
 		})

@@ -125,7 +125,7 @@ func TestEndIsNoticedWithoutThePipes(t *testing.T) {
 	}
 	began := time.Now()
 	lines.Close()
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("Close took %v", took)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

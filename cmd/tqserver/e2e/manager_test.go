@@ -44,7 +44,9 @@ type fpmProcess struct {
 // status asks the worker's own status page, which no child answers.
 func (s *server) status(t *testing.T) fpmStatus {
 	t.Helper()
-	return decode[fpmStatus](t, must(t, newClient(t), 200, "GET", "http://"+s.http+"/status?json&full", nil).body)
+	c := newClient(t)
+	defer c.CloseIdleConnections()
+	return decode[fpmStatus](t, must(t, c, 200, "GET", "http://"+s.http+"/status?json&full", nil).body)
 }
 
 // privateMemory is what a process has for itself, in bytes.

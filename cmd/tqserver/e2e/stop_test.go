@@ -67,15 +67,11 @@ func TestSIGTERMLetsRunningRequestsFinish(t *testing.T) {
 				t.Errorf("queued request: %v %v %q", err, a.Response, a.body)
 			}
 			finished := time.Now()
-			if code := s.wait(t, 10*time.Second); code != 0 {
+			if code := s.wait(t, 30*time.Second); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
 			// A connection on which nothing was asked is nothing to wait for.
-			limit := 2 * time.Second
-			if raced() { // the race detector sleeps a second at the end of every process
-				limit = 6 * time.Second
-			}
-			if took := time.Since(finished); took > limit {
+			if took := time.Since(finished); took > 8*time.Second {
 				t.Errorf("it ended %v after the last request", took)
 			}
 			_ = idle.SetReadDeadline(time.Now().Add(time.Second))
@@ -104,12 +100,12 @@ func TestSecondSignalEndsThePatience(t *testing.T) {
 	s.log.wait(t, 5*time.Second, 0, "stopping")
 	s.signal(t, unix.SIGTERM)
 	begun := time.Now()
-	code := s.wait(t, 10*time.Second)
+	code := s.wait(t, 30*time.Second)
 	t.Logf("exit code %d after %v", code, time.Since(begun))
 	if code <= 0 {
 		t.Errorf("exit code %d, want another than 0", code)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	if a, err := wait(); err == nil && a.StatusCode == 200 {
@@ -135,7 +131,7 @@ func TestDrainTimeoutCutsRequestsOff(t *testing.T) {
 	if code <= 0 {
 		t.Errorf("exit code %d, want another than 0", code)
 	}
-	if took := time.Since(begun); took > 8*time.Second {
+	if took := time.Since(begun); took > 19*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	_, _ = wait()
