@@ -7,6 +7,7 @@ import (
 
 	"github.com/mevdschee/tqserver/core/app"
 	"github.com/mevdschee/tqserver/modules/standard"
+	"github.com/mevdschee/tqserver/plugins/command"
 	"github.com/mevdschee/tqserver/plugins/php"
 )
 
@@ -17,6 +18,6 @@ func main() { os.Exit(app.Main(build())) }
 func build() app.Build {
 	return app.Build{
 		Modules: standard.Modules(),
-		Plugins: []app.Plugin{{Name: "php", New: php.New}},
+		Plugins: []app.Plugin{{Name: "php", New: php.New}, {Name: "command", New: command.New}},
 	}
 }

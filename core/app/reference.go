@@ -70,7 +70,7 @@ func describe(b Build) (*described, error) {
 	}
 	d.add(workerPage, conf.Page{
 		Title: "worker.yaml",
-		Intro: "A worker is a folder with config/worker.yaml: this page has every setting of it. What stands below `php` and `go` is read for workers of that type.",
+		Intro: "A worker is a folder with config/worker.yaml: this page has every setting of it. What stands below `php`, `go` and `command` is read for workers of that type.",
 		Fields: append([]settings.Field{{
 			Path: workerPage, Type: "group", Doc: "Settings of one worker, in its config/worker.yaml.",
 		}}, under(workerPage, fields)...),

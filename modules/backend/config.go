@@ -33,7 +33,7 @@ func DefaultConfig() Config {
 type workerSettings struct {
 	Path            string            `conf:"path" doc:"URL prefix of the worker: / or /blog. A worker with FastCGI addresses of its own may have none: then nothing else leads to it." source:"none: it has to be given, unless fastcgi.listen is"`
 	Hosts           []string          `conf:"hosts" doc:"Host names the worker answers to; none means any." source:"none: every host"`
-	Type            string            `conf:"type" doc:"What runs the worker: php, go, or the name of a plugin of the configuration; its settings stand in the section of that name." source:"none: it has to be given"`
+	Type            string            `conf:"type" doc:"What runs the worker: php, go, command, or the name of a plugin of the configuration; its settings stand in the section of that name." source:"none: it has to be given"`
 	DocumentRoot    string            `conf:"document_root" doc:"Folder of scripts and static files, relative to the worker's folder; needed by php." source:"none: it has to be given for php"`
 	Index           []string          `conf:"index" doc:"Files that answer for a folder, the first that exists." source:"PHP's and the web servers' usual names"`
 	FrontController string            `conf:"front_controller" doc:"Script, relative to document_root, for every path that is no file; empty means 404." source:"none: 404, as by plain try_files $uri =404"`

@@ -18,6 +18,11 @@ type otherSection struct {
 	Pool poolSettings `conf:"pool" doc:"How requests meet the worker's process."`
 }
 
+// commandSection is what this module reads of the section "command"; the rest is the plugin's.
+type commandSection struct {
+	Pool poolSettings `conf:"pool" doc:"How requests meet the worker's processes."`
+}
+
 // Worker describes worker.yaml, but for the settings of the plugins.
 func Worker() *conf.WorkerSpec {
 	return &conf.WorkerSpec{
@@ -25,6 +30,7 @@ func Worker() *conf.WorkerSpec {
 		Types: []conf.WorkerType{
 			{Name: "php", Defaults: phpSection{Pool: defaultPool()}},
 			{Name: "go", Defaults: goSection{Pool: streamPool()}},
+			{Name: "command", Defaults: commandSection{Pool: streamPool()}},
 		},
 		Other: &conf.WorkerType{Defaults: otherSection{Pool: streamPool()}},
 	}

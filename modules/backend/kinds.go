@@ -30,8 +30,9 @@ type kinds map[string]kind
 // configuration adds.
 func allKinds(executable string, types api.PluginTypes) kinds {
 	all := kinds{
-		"php": {scripts: true, limits: defaultPool, launch: ownPlugin(executable, "php")},
-		"go":  {limits: streamPool, launch: goProgram},
+		"php":     {scripts: true, limits: defaultPool, launch: ownPlugin(executable, "php")},
+		"go":      {limits: streamPool, launch: goProgram},
+		"command": {limits: streamPool, launch: ownPlugin(executable, "command")},
 	}
 	for _, t := range types {
 		all[t.Name] = kind{limits: streamPool, launch: func(spec *api.PluginSpec, _ map[string]any) []settings.Problem {

@@ -248,7 +248,7 @@ func (s *workerSettings) Validate() []settings.Problem {
 		say("path", "write it plainly, without a final slash, dots, or escapes: /blog")
 	}
 	if s.Type == "" {
-		say("type", "say what runs the worker: php, go, or the name of a plugin")
+		say("type", "say what runs the worker: php, go, command, or the name of a plugin")
 	}
 	for i, host := range s.Hosts {
 		if host == "" || strings.ContainsAny(host, "/: *") {

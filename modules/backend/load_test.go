@@ -181,7 +181,7 @@ func TestPluginTypesAreTypes(t *testing.T) {
 	if diff := cmp.Diff(want, d.spec); diff != "" || len(problems) > 0 {
 		t.Errorf("%v %s", problems, diff)
 	}
-	if _, problems := loadOne(folder, allKinds("/bin/tqserver", nil)); !strings.Contains(conf.Err(problems).Error(), "there are: go, php") {
+	if _, problems := loadOne(folder, allKinds("/bin/tqserver", nil)); !strings.Contains(conf.Err(problems).Error(), "there are: command, go, php") {
 		t.Errorf("%v", problems)
 	}
 }
