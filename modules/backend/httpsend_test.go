@@ -201,9 +201,14 @@ func TestHTTPUpstreamThatClosesIdleConnections(t *testing.T) {
 					_, _ = fmt.Fprintf(c, answer, header+"\r\n")
 				}
 			})
-			front, _ := poolFront(t, e, func(*poolSettings) {})
+			front, w := poolFront(t, e, func(*poolSettings) {})
 			for range 3 {
 				get(t, front.URL)
+				await(t, func() bool { // the client has its answer a moment before the connection is back
+					w.pool.mu.Lock()
+					defer w.pool.mu.Unlock()
+					return w.pool.open == len(w.pool.set.idle)
+				})
 			}
 			if n := conns.Load(); n != want {
 				t.Errorf("%d connections, want %d", n, want)
@@ -235,6 +240,11 @@ func TestHTTPRequestThatWasNotSentIsSentAgain(t *testing.T) {
 		}
 	}
 	get()
+	await(t, func() bool {
+		w.pool.mu.Lock()
+		defer w.pool.mu.Unlock()
+		return len(w.pool.set.idle) == 1
+	})
 	w.pool.mu.Lock()
 	idle := w.pool.set.idle[0].http
 	w.pool.mu.Unlock()
