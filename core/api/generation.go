@@ -67,6 +67,13 @@ func (r *Refusal) Unwrap() error { return r.Why }
 // called after Start.
 type Report func() error
 
+// Preparer is what a Service may implement to do before Start what takes its own
+// time, whatever a start may take: building programs. It ends soon after ctx. An
+// error is as one of Start.
+type Preparer interface {
+	Prepare(ctx context.Context) error
+}
+
 // Planner is what a Service may implement to say, before its Start, what that
 // would change.
 type Planner interface {

@@ -141,4 +141,7 @@ type Runtime struct {
 	Folder string
 	// Version of the server.
 	Version string
+	// Development says that somebody works on the workers (serve --dev): their
+	// sources are watched, and mistakes in them may be shown to clients.
+	Development bool
 }

@@ -17,6 +17,7 @@ import (
 type configFlags struct {
 	files []string
 	sets  []string
+	dev   bool // only of serve
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
@@ -56,9 +57,18 @@ With --config etcd://HOST[:PORT]/PREFIX (etcds:// by TLS) the configuration is t
 PREFIX/tqserver.yaml and what it includes, workers are PREFIX/workers/NAME/worker.yaml,
 and a change is taken over by itself; see docs/guide/etcd.md.
 
+A worker of type go whose folder holds Go source is built before it starts when its
+executable is missing or older.
+
+With --dev the source of such workers is watched: a change is built and takes over
+without losing a request, one that does not build shows as a page with the compiler's
+words, and the version before serves on. Configuration files are watched, too
+(server.watch). It is for the machine somebody works on: the pages show source.
+
 Exit codes: 0 stopped in order, 1 the configuration or the start failed,
 3 stopped, but requests or processes had to be cut off.`,
 		Example: `  tqserver serve
+  tqserver serve --dev
   tqserver serve --config /etc/tqserver/tqserver.yaml
   tqserver serve --config etcd://10.0.0.1,10.0.0.2/tqserver
   tqserver serve --set log.level=debug --set http.idle_timeout=5s
@@ -67,6 +77,7 @@ Exit codes: 0 stopped in order, 1 the configuration or the start failed,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), b, f, cmd.ErrOrStderr()) },
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&f.dev, "dev", false, "watch the workers' source, rebuild, and show what does not build")
 	return cmd
 }
 

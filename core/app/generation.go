@@ -141,11 +141,18 @@ func (g *generation) report() error {
 // fronts' addresses. What half succeeded stays until undo. Nothing is served before
 // serve.
 func (g *generation) start(ctx context.Context) error {
+	if g.check(ctx, false) != nil {
+		return g.tryOut(ctx) // it cannot start, so everything is told
+	}
+	for _, service := range g.parts.services() {
+		if p, ok := service.(api.Preparer); ok {
+			if err := p.Prepare(ctx); err != nil {
+				return err
+			}
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, g.config.StartTimeout)
 	defer cancel()
-	if g.check(ctx, false) != nil {
-		return g.check(ctx, true) // it cannot start, so everything is told
-	}
 	err := g.app.Start(ctx)
 	for _, service := range g.parts.services() {
 		if err == nil {

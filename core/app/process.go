@@ -117,7 +117,7 @@ func newProcess(ctx context.Context, b Build, f configFlags, c settled, stderr i
 		log:      log,
 		listen:   lend(p.sockets), //nolint:contextcheck // listening does not wait
 		plugins:  host,
-		runtime:  api.Runtime{Executable: executable, Folder: host.Folder(), Version: b.version()},
+		runtime:  api.Runtime{Executable: executable, Folder: host.Folder(), Version: b.version(), Development: f.dev},
 		kept:     &api.Kept{},
 		draining: p.draining.Load,
 		failed: func(err error) {

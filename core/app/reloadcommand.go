@@ -89,7 +89,7 @@ Exit codes: 0 taken over, 1 not, or not all of it; the message says what.`,
 			})
 		},
 	}
-	f.add(cmd, 2*time.Minute)
+	f.add(cmd, 5*time.Minute)
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "check everything and say what would happen, and change nothing")
 	return cmd
 }
@@ -115,11 +115,12 @@ func restartCommand(b Build) *cobra.Command {
 		Long: `Start a worker's processes anew beside the old ones (for PHP: a fresh opcache), warm
 them up, move the requests over, and end the old ones when theirs have finished. When the
 new ones do not start, or do not answer the warm-up, the old ones stay and the command
-says why. Other workers are not touched.
+says why. Other workers are not touched. A worker of type go whose source has changed is
+built first.
 
 Exit codes: 0 restarted, 1 not; the message says why.`,
 		Example: `  tqserver restart blog
-  tqserver restart blog --timeout 5m`,
+  tqserver restart blog --timeout 15m`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.call(cmd.Context(), b, func(ctx context.Context, c *control.Client) error {
@@ -131,6 +132,6 @@ Exit codes: 0 restarted, 1 not; the message says why.`,
 			})
 		},
 	}
-	f.add(cmd, 2*time.Minute)
+	f.add(cmd, 5*time.Minute)
 	return cmd
 }

@@ -46,6 +46,9 @@ func (f *configFlags) names() string {
 // source that does not answer will do.
 func (f *configFlags) options(ctx context.Context, stale bool) (conf.Options, remote, error) {
 	o := conf.Options{Environ: os.Environ(), Sets: f.sets}
+	if f.dev { // first, so that another --set overrides it
+		o.Sets = append([]string{"server.watch=true"}, f.sets...)
+	}
 	var r remote
 	var errs []error
 	for _, file := range f.files {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -134,6 +135,14 @@ func (b *Backend) host(def definition, outdated string, chunks *sync.Pool) error
 		Name: w.name, Hosts: def.settings.Hosts, Path: def.settings.Path, Middleware: def.settings.Middleware,
 		Listen: def.settings.FastCGI.Listen, Access: def.settings.FastCGI.access(), Where: def.document.Where,
 	}
+	if b.deps.Runtime.Development && def.program != nil {
+		w.trouble = func() *trouble {
+			if h.site == nil {
+				return nil
+			}
+			return h.site.trouble.Load()
+		}
+	}
 	h.api.Handler = &streamHandler{worker: w}
 	if def.kind.scripts {
 		root, err := docroot.New(docroot.Options{
@@ -173,14 +182,53 @@ func (b *Backend) Check(ctx context.Context, deep bool) error {
 		if err != nil || b.deps.Refused.Why(key) != nil { // told already
 			return err
 		}
-		problems, err := b.deps.Plugins.Check(ctx, def.spec)
-		if err != nil {
-			err = fmt.Errorf("worker %s: %w", def.name, err)
-		} else {
-			err = def.refused(problems)
-		}
-		return b.tolerate(ctx, key, err)
+		return b.tolerate(ctx, key, b.ask(ctx, def))
 	}))
+}
+
+// ask has the worker's plugin check the settings. A program that would have to be
+// built is built elsewhere, so that a check changes nothing.
+func (b *Backend) ask(ctx context.Context, def definition) error {
+	spec := def.spec
+	if def.program != nil && def.program.Stale() != "" {
+		folder, err := os.MkdirTemp(b.deps.Runtime.Folder, "build")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(folder) }()
+		binary, err := def.program.Build(ctx, folder)
+		if err != nil {
+			return fmt.Errorf("worker %s: %w", def.name, err)
+		}
+		if err := os.Chmod(folder, 0o711); err != nil {
+			return err
+		}
+		spec.Command = append([]string{binary}, spec.Command[1:]...)
+	}
+	problems, err := b.deps.Plugins.Check(ctx, spec)
+	if err != nil {
+		return fmt.Errorf("worker %s: %w", def.name, err)
+	}
+	return def.refused(problems)
+}
+
+// Prepare implements api.Preparer: it builds the programs of the workers that
+// nothing serves yet, one after the other, since the go command uses all
+// processors. What does not build is an error of the start, which in development
+// shows it.
+func (b *Backend) Prepare(ctx context.Context) error {
+	var errs []error
+	for _, h := range b.workers {
+		if h.definition.program == nil || b.sites.inUse(h.key) || h.outdated != "" {
+			continue
+		}
+		err := h.definition.refresh(ctx, h.log)
+		if err != nil && b.deps.Runtime.Development {
+			continue // the start tries again, and tells
+		}
+		errs = append(errs, b.tolerate(ctx, h.key, err))
+	}
+	return errors.Join(errs...)
 }
 
 // tolerate makes of what is wrong with one worker, in a reload that has time left, a
@@ -204,7 +252,7 @@ func (b *Backend) Watch() []string {
 // one is ready.
 func (b *Backend) Start(ctx context.Context) error {
 	err := each(b.workers, func(h *hosted) error {
-		site, fresh, replaces := b.sites.acquire(h.definition, h.key, b.deps.Plugins, h.log)
+		site, fresh, replaces := b.sites.acquire(h.definition, h.key, b.deps, h.log)
 		h.site, h.pool = site, site.pool
 		if !fresh {
 			return nil

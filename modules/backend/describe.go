@@ -7,12 +7,6 @@ type phpSection struct {
 	Pool poolSettings `conf:"pool" doc:"How requests meet the worker's processes."`
 }
 
-// goSection is what this module reads of the section "go"; the rest is the worker's own.
-type goSection struct {
-	Binary string       `conf:"binary" doc:"The worker's executable, relative to its folder." source:"none: it has to be given"`
-	Pool   poolSettings `conf:"pool" doc:"How requests meet the worker's process."`
-}
-
 // otherSection is what this module reads of the section of a plugin of the configuration.
 type otherSection struct {
 	Pool poolSettings `conf:"pool" doc:"How requests meet the worker's process."`
@@ -29,7 +23,7 @@ func Worker() *conf.WorkerSpec {
 		Defaults: defaultWorker(), Required: []string{"type"},
 		Types: []conf.WorkerType{
 			{Name: "php", Defaults: phpSection{Pool: defaultPool()}},
-			{Name: "go", Defaults: goSection{Pool: streamPool()}},
+			{Name: "go", Defaults: defaultGo()},
 			{Name: "command", Defaults: commandSection{Pool: streamPool()}},
 		},
 		Other: &conf.WorkerType{Defaults: otherSection{Pool: streamPool()}},

@@ -1,10 +1,7 @@
 package backend
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -18,9 +15,9 @@ type kind struct {
 	scripts bool
 	// limits are the defaults of the pool section.
 	limits func() poolSettings
-	// launch says in the spec what to start, from the section of the worker's
-	// type, and takes out of the section what is not the plugin's.
-	launch func(spec *api.PluginSpec, section map[string]any) []settings.Problem
+	// launch says in the definition's spec what to start, from the section of the
+	// worker's type, and takes out of the section what is not the plugin's.
+	launch func(d *definition, section map[string]any) []settings.Problem
 }
 
 // kinds are the types a worker.yaml may name.
@@ -35,8 +32,8 @@ func allKinds(executable string, types api.PluginTypes) kinds {
 		"command": {limits: streamPool, launch: ownPlugin(executable, "command")},
 	}
 	for _, t := range types {
-		all[t.Name] = kind{limits: streamPool, launch: func(spec *api.PluginSpec, _ map[string]any) []settings.Problem {
-			spec.Command, spec.Env, spec.SHA256 = t.Command, t.Env, t.SHA256
+		all[t.Name] = kind{limits: streamPool, launch: func(d *definition, _ map[string]any) []settings.Problem {
+			d.spec.Command, d.spec.Env, d.spec.SHA256 = t.Command, t.Env, t.SHA256
 			return nil
 		}}
 	}
@@ -59,30 +56,9 @@ func (k kinds) unknown(name string) settings.Problem {
 }
 
 // ownPlugin is one that the server's own binary serves.
-func ownPlugin(executable, name string) func(*api.PluginSpec, map[string]any) []settings.Problem {
-	return func(spec *api.PluginSpec, _ map[string]any) []settings.Problem {
-		spec.Command = []string{executable, "plugin", name}
+func ownPlugin(executable, name string) func(*definition, map[string]any) []settings.Problem {
+	return func(d *definition, _ map[string]any) []settings.Problem {
+		d.spec.Command = []string{executable, "plugin", name}
 		return nil
 	}
-}
-
-// goProgram is the worker's own binary.
-func goProgram(spec *api.PluginSpec, section map[string]any) []settings.Problem {
-	binary, ok := section["binary"].(string)
-	if !ok || binary == "" {
-		return []settings.Problem{{Path: "binary", Message: "give the worker's executable, relative to its folder"}}
-	}
-	delete(section, "binary")
-	path := absolute(spec.Folder, binary)
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return []settings.Problem{{Path: "binary", Message: "there is no " + path + "; build it (`make build` for the samples)"}}
-	case err != nil:
-		return []settings.Problem{{Path: "binary", Message: err.Error()}}
-	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
-		return []settings.Problem{{Path: "binary", Message: path + " is not an executable file"}}
-	}
-	spec.Command = []string{path}
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/conf"
+	"github.com/mevdschee/tqserver/core/gobuild"
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
@@ -25,8 +26,9 @@ type definition struct {
 	settings workerSettings
 	limits   poolSettings
 	kind     kind
-	spec     api.PluginSpec // without a command when it could not be made
-	problems []conf.Problem // why it cannot run
+	spec     api.PluginSpec   // without a command when it could not be made
+	program  *gobuild.Program // that the spec starts, when it is built of source; nil otherwise
+	problems []conf.Problem   // why it cannot run
 }
 
 // prefix is the URL prefix without a trailing slash.
@@ -148,7 +150,7 @@ func (d *definition) read(folder string, document *conf.Document, all kinds) []c
 	if d.settings.DocumentRoot != "" {
 		d.spec.DocumentRoot = absolute(absFolder, d.settings.DocumentRoot)
 	}
-	problems = append(problems, document.Problems(d.settings.Type, k.launch(&d.spec, section))...)
+	problems = append(problems, document.Problems(d.settings.Type, k.launch(d, section))...)
 	raw, err := json.Marshal(section)
 	if err != nil {
 		problems = append(problems, document.Problems("", []settings.Problem{{Path: d.settings.Type, Message: err.Error()}})...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/fpmstatus"
+	"github.com/mevdschee/tqserver/core/gobuild"
 )
 
 // Names implements api.Operator.
@@ -65,7 +66,7 @@ func (b *Backend) Restart(ctx context.Context, worker string) error {
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, wakeWait)
+		ctx, cancel = context.WithTimeout(ctx, gobuild.Most+wakeWait)
 		defer cancel()
 	}
 	return h.site.restart(ctx)

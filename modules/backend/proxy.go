@@ -29,7 +29,7 @@ type stream struct {
 }
 
 func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.page(w, r, r.URL.Path) {
+	if h.page(w, r, r.URL.Path) || h.trouble != nil && h.trouble().shows(w, r) {
 		return
 	}
 	s := &stream{control: http.NewResponseController(w), hasBody: r.Body != nil && r.Body != http.NoBody}

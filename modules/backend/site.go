@@ -36,6 +36,8 @@ type site struct {
 	plugins api.Plugins
 	pool    *pool
 	log     *slog.Logger
+	// development says that sources are watched, and mistakes in them shown.
+	development bool
 	// warm has a crew's processes answer the warm-up; set before start.
 	warm func(context.Context, api.EndpointSet) error
 
@@ -44,6 +46,8 @@ type site struct {
 	turn    chan struct{} // holds a token while start, restart, wake or sleep is at work
 	leaving sync.WaitGroup
 	serving atomic.Pointer[crew] // nil at rest
+	// trouble is why the program of now does not run; only in development.
+	trouble atomic.Pointer[trouble]
 
 	// Of who has the turn.
 	crew     *crew // nil at rest
@@ -51,8 +55,8 @@ type site struct {
 	failedAt time.Time
 }
 
-func newSite(def definition, plugins api.Plugins, log *slog.Logger) *site {
-	s := &site{name: def.name, def: def, plugins: plugins, log: log, turn: make(chan struct{}, 1)}
+func newSite(def definition, d Deps, log *slog.Logger) *site {
+	s := &site{name: def.name, def: def, plugins: d.Plugins, log: log, development: d.Runtime.Development, turn: make(chan struct{}, 1)}
 	s.pool = newPool(s.name, def.limits, log)
 	if def.limits.Manager == managerOndemand {
 		s.pool.wake, s.pool.sleep = s.wake, s.sleep
@@ -69,14 +73,21 @@ func (s *site) start(ctx context.Context, careful bool) error {
 		return err
 	}
 	defer s.done()
+	if s.develops() {
+		s.leaving.Go(s.watch)
+	}
 	if s.def.limits.Manager == managerOndemand {
-		if err := s.check(ctx); err != nil {
+		if err := s.check(ctx); err != nil && !s.inTrouble(err) {
 			return err
 		}
 		s.pool.asleep()
 		return nil
 	}
 	c, err := s.launch(ctx)
+	if s.inTrouble(err) {
+		s.pool.lost(err.Error())
+		return nil // it is shown, until the source has changed
+	}
 	if err != nil {
 		return err
 	}
@@ -98,19 +109,30 @@ func (s *site) restart(ctx context.Context) error {
 		return err
 	}
 	defer s.done()
-	if s.crew == nil {
-		return s.check(ctx) // at rest: the next request starts new ones anyway
+	if s.crew == nil && s.pool.wake != nil {
+		err := s.check(ctx) // at rest: the next request starts new ones anyway
+		s.inTrouble(err)
+		return err
 	}
 	began := time.Now()
 	c, err := s.launch(ctx)
+	s.inTrouble(err)
+	if err != nil && s.crew == nil {
+		return fmt.Errorf("worker %s: %w", s.name, err)
+	}
 	if err != nil {
 		return fmt.Errorf("worker %s: the new processes do not start, the old ones serve on: %w", s.name, err)
 	}
-	if err := s.warmUp(ctx, c); err != nil {
+	if err := s.warmUp(ctx, c); err != nil && s.crew != nil {
 		return errors.Join(fmt.Errorf("worker %s: the old processes serve on: %w", s.name, err), s.undo(ctx, c))
 	}
 	old := s.crew
 	s.crew = c
+	if old == nil { // in development, after trouble
+		c.serve()
+		s.log.Info("the worker serves", "after", time.Since(began).Round(time.Millisecond))
+		return nil
+	}
 	old.leave()
 	c.serve()
 	s.pool.restarted()
@@ -121,9 +143,9 @@ func (s *site) restart(ctx context.Context) error {
 
 // wake starts the processes of a worker at rest, for the requests that wait.
 func (s *site) wake() {
-	ctx, cancel := context.WithTimeout(s.life, wakeWait)
+	taking, cancel := context.WithTimeout(s.life, wakeWait)
 	defer cancel()
-	if s.take(ctx) != nil {
+	if s.take(taking) != nil {
 		return // the site stops, and has failed the requests
 	}
 	defer s.done()
@@ -135,7 +157,14 @@ func (s *site) wake() {
 		return
 	}
 	began := time.Now()
-	c, err := s.launch(ctx)
+	err := s.def.refresh(s.life, s.log) // which has a bound of its own
+	ctx, cancel := context.WithTimeout(s.life, wakeWait)
+	defer cancel()
+	var c *crew
+	if err == nil {
+		c, err = s.launch(ctx)
+	}
+	s.inTrouble(err)
 	if err == nil {
 		if warm := s.warmUp(ctx, c); warm != nil {
 			s.log.Warn("the warm-up failed; the worker serves all the same, since nothing else does", "error", warm)
@@ -188,7 +217,7 @@ func (s *site) stop(ctx context.Context) error {
 		}
 		err = c.plugin.Stop(ctx)
 	}
-	s.leaving.Wait() // each has a bound
+	s.leaving.Wait() // each has a bound, or ends with the site's life
 	return err
 }
 
@@ -197,6 +226,9 @@ func (s *site) launch(ctx context.Context) (*crew, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
+	if err := s.def.refresh(ctx, s.log); err != nil {
+		return nil, err
+	}
 	c := &crew{site: s, change: make(chan struct{}, 1)}
 	plugin, err := s.plugins.Start(ctx, s.def.spec, api.PluginEvents{Ready: c.ready, Down: c.down, Degraded: c.degraded})
 	if err != nil {
@@ -212,6 +244,12 @@ func (s *site) launch(ctx context.Context) (*crew, error) {
 
 // check has the plugin check the settings.
 func (s *site) check(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	if err := s.def.refresh(ctx, s.log); err != nil {
+		return err
+	}
 	problems, err := s.plugins.Check(ctx, s.def.spec)
 	if err != nil {
 		return fmt.Errorf("worker %s: %w", s.name, err)

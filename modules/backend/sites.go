@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/gobuild"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
@@ -30,7 +31,8 @@ func (d *definition) key() (string, error) {
 		Spec    api.PluginSpec
 		Limits  poolSettings
 		Secrets string // a changed secret needs new processes
-	}{d.spec, d.limits, settings.Fingerprint(d.spec.Settings)})
+		Program *gobuild.Program
+	}{d.spec, d.limits, settings.Fingerprint(d.spec.Settings), d.program})
 	if err != nil {
 		return "", fmt.Errorf("worker %s: %w", d.spec.Worker, err)
 	}
@@ -39,7 +41,7 @@ func (d *definition) key() (string, error) {
 
 // acquire returns the site for the definition; fresh says that it is new and has
 // to be started. replaces says that another one of the same worker serves.
-func (s *sites) acquire(def definition, key string, plugins api.Plugins, log *slog.Logger) (_ *site, fresh, replaces bool) {
+func (s *sites) acquire(def definition, key string, d Deps, log *slog.Logger) (_ *site, fresh, replaces bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.used == nil {
@@ -52,9 +54,16 @@ func (s *sites) acquire(def definition, key string, plugins api.Plugins, log *sl
 	for _, u := range s.used {
 		replaces = replaces || u.site.name == def.spec.Worker
 	}
-	u := &use{newSite(def, plugins, log), 1}
+	u := &use{newSite(def, d, log), 1}
 	s.used[key] = u
 	return u.site, true, replaces
+}
+
+// inUse says that something serves the key already.
+func (s *sites) inUse(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used[key] != nil
 }
 
 // release says that one generation less uses the site, and whether it was the

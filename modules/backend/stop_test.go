@@ -28,7 +28,7 @@ func TestStopGivesABusyWorkerLittleTimeAndOthersTheirs(t *testing.T) {
 	limits.StartWorkers = 0
 	for want, open := range map[time.Duration]int{killGrace: 1, time.Hour: 0} {
 		plugin := &slowPlugin{given: make(chan time.Duration, 1)}
-		s := newSite(definition{name: "w", limits: limits}, nil, slog.New(slog.DiscardHandler))
+		s := newSite(definition{name: "w", limits: limits}, Deps{}, slog.New(slog.DiscardHandler))
 		s.pool.ready(api.EndpointSet{Release: func() {}, Endpoints: []sdk.Endpoint{{ID: "x", Network: "unix", Address: "/x", MaxConcurrent: 2}}})
 		s.pool.open = open
 		s.crew = &crew{site: s, plugin: plugin}

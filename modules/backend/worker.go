@@ -27,6 +27,9 @@ type worker struct {
 	params   paramsPool
 	noted    bool // a middleware may want to know what became of a request
 	log      *slog.Logger
+	// trouble is what keeps the program of now from running; nil outside of
+	// development.
+	trouble func() *trouble
 	// status is the worker's, for its own status page.
 	status func(r *http.Request) api.WorkerStatus
 }

@@ -113,7 +113,7 @@ func TestNewPlugin(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "bin/greeter.new"), filepath.Join(dir, "bin/greeter")); err != nil {
 		t.Fatal(err)
 	}
-	stop, answers := hammer(t, "http://"+s.http+"/you")
+	stop, answers := hammer(t, "http://"+s.http+"/you", 4)
 	if stdout, stderr, code := run(t, dir, "restart", "--config", "config/tqserver.yaml", "greeter"); code != 0 {
 		t.Errorf("restart: exit code %d\n%s%s", code, stdout, stderr)
 	}
@@ -150,11 +150,10 @@ func shortFolder(t *testing.T) string {
 	return dir
 }
 
-// hammer asks again and again from several clients; answers counts what came by
-// status and body, after stop.
-func hammer(t *testing.T, url string) (stop func(), answers func() map[string]int) {
+// hammer asks again and again from clients; answers counts what came by status and
+// body, after stop.
+func hammer(t *testing.T, url string, clients int) (stop func(), answers func() map[string]int) {
 	t.Helper()
-	const clients = 4
 	quit, done := make(chan struct{}), make(chan map[string]int, clients)
 	for range clients {
 		client := newClient(t)

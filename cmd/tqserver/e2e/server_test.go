@@ -45,7 +45,9 @@ type options struct {
 	files   map[string]string   // by path in the server's folder, over all else
 	config  string              // for --config; empty means config/tqserver.yaml
 	sets    []string            // for --set
+	args    []string            // more of them
 	env     []string            // added to a clean environment
+	within  time.Duration       // how long the start may take; 0 means startWait
 	binary  string              // the server; empty means the one of TestMain
 	dir     string              // folder of a server that ran before, used as it is
 	fails   bool                // the start must fail
@@ -80,7 +82,11 @@ func start(t *testing.T, o options) *server {
 	if o.fails {
 		return s
 	}
-	poll(t, startWait, "the server is ready", func() bool {
+	within := o.within
+	if within == 0 {
+		within = startWait
+	}
+	poll(t, within, "the server is ready", func() bool {
 		select {
 		case <-s.exited:
 			t.Fatalf("the server did not start: %v", s.exitErr)
@@ -154,6 +160,7 @@ func launch(t *testing.T, o options) *server {
 	for _, set := range o.sets {
 		args = append(args, "--set", set)
 	}
+	args = append(args, o.args...)
 	binary := o.binary
 	if binary == "" {
 		binary = serverBinary
