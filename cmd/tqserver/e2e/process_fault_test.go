@@ -161,3 +161,36 @@ func TestSocketsThatCannotBe(t *testing.T) {
 		}
 	})
 }
+
+// A machine that was suspended, or a server that was stopped: time has passed for
+// its deadlines, and nobody is taken for dead for that.
+func TestServerThatWasSuspendedGoesOn(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	s := start(t, options{})
+	c := newClient(t)
+	old, plugin := s.onePHP(t), s.plugin(t, "plugin php")
+	gate := unique(t)
+	wait := later(c, "http://"+s.http+"/gate.php?name="+gate)
+	s.atGate(t, gate)
+	mark := s.log.len()
+	s.signal(t, unix.SIGSTOP)
+	queued := later(newClient(t), "http://"+s.http+"/answer.php")
+	_ = becomes(7*time.Second, func() bool { return false }) // two health checks of plugins, and idle connections of php-cgi
+	s.signal(t, unix.SIGCONT)
+	s.open(t, gate)
+	for _, wait := range []func() (answer, error){wait, queued} {
+		if a, err := wait(); err != nil || a.StatusCode != 200 {
+			t.Errorf("%v %v", err, a.Response)
+		}
+	}
+	for range 50 {
+		must(t, c, 200, "GET", "http://"+s.http+"/answer.php", nil)
+	}
+	if now := s.onePHP(t); now.parent.pid != old.parent.pid || s.plugin(t, "plugin php").pid != plugin.pid {
+		t.Error("php-cgi or its plugin was replaced")
+	}
+	if line, ok := s.log.find(mark, `"level":"WARN"`); ok {
+		t.Errorf("logged: %s", line.raw)
+	}
+}
