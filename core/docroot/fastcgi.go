@@ -15,12 +15,13 @@ import (
 // error is an *Error.
 func (r *Root) CheckScript(scriptFilename, scriptName, pathInfo string) (Target, error) {
 	key := scriptNames{scriptFilename, scriptName, pathInfo}
-	if t, ok := r.byNames.get(key); ok {
+	where, known := r.place()
+	if t, ok := r.byNames.get(key, where); ok && known {
 		return t, nil
 	}
 	t, err := r.checkScript(scriptFilename, scriptName, pathInfo)
-	if err == nil && !r.linked {
-		r.byNames.put(scriptNames{strings.Clone(scriptFilename), strings.Clone(scriptName), strings.Clone(pathInfo)}, t)
+	if err == nil && known {
+		r.byNames.put(scriptNames{strings.Clone(scriptFilename), strings.Clone(scriptName), strings.Clone(pathInfo)}, where, t)
 	}
 	return t, err
 }

@@ -3,6 +3,8 @@ package docroot
 import (
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -14,9 +16,8 @@ const (
 	recentMost = 1024
 )
 
-// recent remembers scripts just found, which spares three system calls a request.
-// It is of use only for a root whose text is its real path: a Target is text,
-// then, that no switched link changes.
+// recent remembers scripts just found, which spares three system calls a request,
+// eight behind a link. A Target holds as long as the root is the same folder.
 type recent[K comparable] struct {
 	mu    sync.RWMutex
 	found map[K]remembered
@@ -24,24 +25,44 @@ type recent[K comparable] struct {
 
 type remembered struct {
 	target Target
+	where  place
 	until  time.Time
 }
 
-func (r *recent[K]) get(key K) (Target, bool) {
+// place tells one folder from another, and from itself after a name in it changed.
+type place struct {
+	dev, ino uint64
+	changed  unix.Timespec
+}
+
+// place is where a root behind a link is now, so that a switch counts at once. A
+// root whose text is its real path is where it is.
+func (r *Root) place() (place, bool) {
+	if !r.linked {
+		return place{}, true
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(r.root, &st); err != nil {
+		return place{}, false
+	}
+	return place{st.Dev, st.Ino, st.Ctim}, true
+}
+
+func (r *recent[K]) get(key K, where place) (Target, bool) {
 	r.mu.RLock()
 	m, ok := r.found[key]
 	r.mu.RUnlock()
-	if !ok || time.Now().After(m.until) {
+	if !ok || m.where != where || time.Now().After(m.until) {
 		return Target{}, false
 	}
 	return m.target, true
 }
 
-func (r *recent[K]) put(key K, t Target) {
+func (r *recent[K]) put(key K, where place, t Target) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.found == nil || len(r.found) >= recentMost {
 		r.found = make(map[K]remembered)
 	}
-	r.found[key] = remembered{t, time.Now().Add(recentFor)}
+	r.found[key] = remembered{t, where, time.Now().Add(recentFor)}
 }

@@ -10,15 +10,16 @@ import (
 // Resolve finds what answers urlPath: the decoded URL path below the worker's
 // prefix, "" for the prefix itself. Every error is an *Error.
 func (r *Root) Resolve(urlPath string) (Target, error) {
-	if t, ok := r.byPath.get(urlPath); ok {
+	where, known := r.place()
+	if t, ok := r.byPath.get(urlPath, where); ok && known {
 		return t, nil
 	}
 	t, err := r.resolve(urlPath)
 	if err == nil && t.Kind == Script {
 		err = r.name(&t)
 		// A front controller answers for what does not exist, which may come to be.
-		if err == nil && !r.linked && strings.HasPrefix(urlPath, t.ScriptName) {
-			r.byPath.put(strings.Clone(urlPath), t)
+		if err == nil && known && strings.HasPrefix(urlPath, t.ScriptName) {
+			r.byPath.put(strings.Clone(urlPath), where, t)
 		}
 	}
 	return t, err

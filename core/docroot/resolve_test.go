@@ -240,6 +240,15 @@ func TestSwitchedLinkCountsAtOnce(t *testing.T) {
 	if _, err := root.Resolve("/b.php"); status(t, err) != 404 {
 		t.Fatalf("before the switch: %v", err)
 	}
+	now, old := filepath.Join(dir, "r2/public/b.php"), filepath.Join(dir, "r1/public/a.php")
+	for range 2 { // the second is remembered
+		if got, err := root.Resolve("/a.php"); err != nil || got.Filename != old {
+			t.Fatalf("before the switch: %+v, %v", got, err)
+		}
+		if got, err := root.CheckScript(old, "/a.php", ""); err != nil || got.Filename != old {
+			t.Fatalf("before the switch: %+v, %v", got, err)
+		}
+	}
 	if err := os.Symlink("r2", current+".new"); err != nil {
 		t.Fatal(err)
 	}
@@ -250,8 +259,10 @@ func TestSwitchedLinkCountsAtOnce(t *testing.T) {
 	if err != nil || got.Filename != filepath.Join(dir, "r2/public/b.php") || got.Root != filepath.Join(dir, "r2/public") {
 		t.Errorf("after the switch: %+v, %v", got, err)
 	}
+	if got, err := root.Resolve("/a.php"); err != nil || got.Root != filepath.Join(dir, "r2/public") {
+		t.Errorf("after the switch: %+v, %v", got, err)
+	}
 	// nginx with $realpath_root names the new release, the old one is refused.
-	now, old := filepath.Join(dir, "r2/public/b.php"), filepath.Join(dir, "r1/public/a.php")
 	if got, err = root.CheckScript(now, "/b.php", ""); err != nil || got.Filename != now {
 		t.Errorf("the new release by its real path: %+v, %v", got, err)
 	}

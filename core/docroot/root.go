@@ -23,8 +23,8 @@ type Options struct {
 }
 
 // Root is a document root. It holds no descriptor and can be used by many
-// goroutines. A script that was found is not looked for again for a second; of a
-// root behind a link, which a deployment may switch, nothing is remembered.
+// goroutines. A script that was found is not looked for again for a second, unless
+// a deployment switches the link that the root is behind.
 type Root struct {
 	root   string // as configured, cleaned
 	real   string // its real path at New
