@@ -263,8 +263,9 @@ func Handler(log *slog.Logger) http.Handler {
 		fmt.Fprintln(os.Stderr, "no way to go on")
 		os.Exit(5)
 	})
-	mux.HandleFunc("/freeze", func(http.ResponseWriter, *http.Request) {
+	mux.HandleFunc("/freeze", func(_ http.ResponseWriter, r *http.Request) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		<-r.Context().Done() // the signal may take a moment
 	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		log.Info("slow request")
