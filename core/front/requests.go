@@ -74,6 +74,10 @@ func (h *handler) enter() *target {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := h.enter()
+	if asksUpgrade(r) {
+		t.serveUpgradable(w, r)
+		return
+	}
 	defer t.requests.leave()
 	t.ServeHTTP(w, r)
 }

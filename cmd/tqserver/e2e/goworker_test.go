@@ -69,6 +69,54 @@ func TestWebSocketThroughTheServer(t *testing.T) {
 	s.gone(t, family)
 }
 
+// A reload leaves the WebSockets of workers alone that have not changed, and does
+// not wait for them; those of a changed worker say goodbye.
+func TestReloadWithOpenWebSockets(t *testing.T) {
+	t.Parallel()
+	program, err := os.ReadFile(indexBinary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := func(title string) string {
+		return "path: /\nhosts: [other.example]\ntype: go\ngo:\n  binary: bin/index\n  title: " + title + "\n"
+	}
+	dir := goFolder(t, "  title: kept\n", map[string]string{"workers/other/config/worker.yaml": other("one"), "workers/other/bin/index": string(program)})
+	if err := os.Chmod(filepath.Join(dir, "workers/other/bin/index"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, options{dir: dir, sets: []string{"server.drain_timeout=10m"}})
+	kept, _, err := websocket.Dial(t.Context(), "ws://"+s.http+"/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = kept.CloseNow() }()
+	changed, _, err := websocket.Dial(t.Context(), "ws://"+s.http+"/socket", &websocket.DialOptions{Host: "other.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = changed.CloseNow() }()
+	echo := func() {
+		t.Helper()
+		if err := kept.Write(t.Context(), websocket.MessageText, []byte("hi")); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := kept.Read(t.Context()); err != nil || string(got) != "hi" {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	echo()
+	before := len(s.family())
+	write(t, filepath.Join(dir, "workers/other/config/worker.yaml"), other("two"))
+	if _, stderr, code := s.command(t, "reload"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	if _, _, err := changed.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("ended by %v", err)
+	}
+	poll(t, time.Minute, "the process of the older configuration has ended", func() bool { return len(s.family()) == before })
+	echo()
+}
+
 // What the worker is told of a request, and its log lines with the ID.
 func TestGoWorkerKnowsItsRequest(t *testing.T) {
 	t.Parallel()

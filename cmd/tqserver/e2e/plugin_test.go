@@ -41,6 +41,13 @@ func TestOwnPluginsConform(t *testing.T) {
 		t.Parallel()
 		conforms(t, "--echo", "/mirror", "--settings", `{"title": "x"}`, "--bad-settings", `{"titel": "x"}`, indexBinary)
 	})
+	t.Run("command", func(t *testing.T) { // whose endpoints speak HTTP
+		t.Parallel()
+		needNode(t)
+		conforms(t, "--echo", "/echo", "--folder", filepath.Join(repository, "config/examples/node"), "--settings", `{"exec": ["node", "server.js"], "listen": "socket"}`,
+			"--bad-settings", `{"exec": []}`, "--run", "handshake", "--run", "check", "--run", "serve", "--run", "concurrent", "--run", "stream", "--run", "bodies",
+			"--run", "cancel", "--run", "killed", "--run", "stop-busy", serverBinary, "plugin", "command")
+	})
 	t.Run("php", func(t *testing.T) {
 		t.Parallel()
 		needPHP(t)
