@@ -72,7 +72,7 @@ type timing struct {
 func defaultTiming() timing {
 	return timing{
 		start: 10 * time.Second, call: 10 * time.Second, ready: time.Minute, stop: 30 * time.Second, end: 2 * time.Second,
-		ping: time.Second, pingsMissed: 3,
+		ping: time.Second, pingsMissed: 8, // a machine that swaps may starve it for seconds
 		backoff: 100 * time.Millisecond, backoffMost: 30 * time.Second, healthy: time.Minute,
 		orphans: 200 * time.Millisecond,
 	}
