@@ -299,7 +299,7 @@ func TestHTTPHeaders(t *testing.T) {
 	}
 	defer func() { _ = c.Close() }()
 	_, _ = io.WriteString(c, strings.Join([]string{
-		"GET / HTTP/1.1", "Host: example.org:81", "Connection: close, X-Secret", "X-Secret: 1", "Keep-Alive: 5", "TE: gzip, trailers",
+		"GET / HTTP/1.1", "Host: example.org:81", "Connection: close, X-Secret, Upgrade", "X-Secret: 1", "Keep-Alive: 5", "TE: gzip, trailers",
 		"Proxy: http://evil", "Proxy-Authorization: x", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "X_Forwarded_For: 1.2.3.4",
 		"X-Forwarded-Ssl: on", "Forwarded: for=1.2.3.4", "X-Real-IP: 1.2.3.4", "X-Request-ID: mine", "Upgrade: h2c", "X-End: a", "X-End: b",
 		"Cookie: c=d", "Expect: 100-continue", "", "",

@@ -19,19 +19,14 @@ import (
 const upgradeLinger = 5 * time.Second
 
 // wantsUpgrade says whether the client asks for another protocol on its
-// connection (RFC 9110, section 7.8), WebSocket mostly.
+// connection (RFC 9110, section 7.8), WebSocket mostly. HTTP/2 is not passed on:
+// requests in it would go past everything that stands before the worker, and
+// nobody needs it (RFC 9113, section 3.1).
 func wantsUpgrade(r *http.Request) bool {
 	if len(r.Header["Upgrade"]) == 0 || !r.ProtoAtLeast(1, 1) || r.ProtoMajor > 1 {
 		return false
 	}
-	return slices.ContainsFunc(r.Header["Connection"], func(value string) bool {
-		for token := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
-				return true
-			}
-		}
-		return false
-	})
+	return slices.Contains(tokens(r.Header["Connection"]), "upgrade") && !slices.Contains(tokens(r.Header["Upgrade"]), "h2c")
 }
 
 // goodbye takes the upgraded connections of a set that is used no more, all in

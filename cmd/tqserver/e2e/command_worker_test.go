@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -59,9 +60,18 @@ func TestNodeExample(t *testing.T) {
 	if saw := ask(); saw.URL != "/a%20b?c=d" || saw.Client != "127.0.0.1" || saw.Scheme != "http" || saw.Host != s.http || len(saw.ID) != 32 {
 		t.Errorf("%+v", saw)
 	}
-	sent := noise(8 << 20)
-	if got := must(t, newClient(t), 200, "POST", url+"/echo", bytes.NewReader(sent)).body; sha256.Sum256([]byte(got)) != sha256.Sum256(sent) {
-		t.Errorf("%d other bytes came back", len(got))
+	// By FastCGI, too: what nginx says of the request becomes one of HTTP again.
+	byFastCGI := "http://" + s.startNginx(t, fmt.Sprintf(byRoute, "unix")).addresses[0]
+	saw := decode[nodeSaw](t, must(t, newClient(t), 200, "GET", byFastCGI+"/a%20b?c=d", nil, "X-Forwarded-For", "6.6.6.6").body)
+	if saw.URL != "/a%20b?c=d" || saw.Client != "127.0.0.1" || saw.Scheme != "http" || "http://"+saw.Host != byFastCGI || len(saw.ID) != 32 {
+		t.Errorf("%+v", saw)
+	}
+	// nginx reads no answer before it has sent the whole request.
+	for front, size := range map[string]int{url: 8 << 20, byFastCGI: 60 << 10} {
+		sent := noise(size)
+		if got := must(t, newClient(t), 200, "POST", front+"/echo", bytes.NewReader(sent)).body; sha256.Sum256([]byte(got)) != sha256.Sum256(sent) {
+			t.Errorf("%s: %d other bytes came back", front, len(got))
+		}
 	}
 	both := func() map[int]bool {
 		pids := map[int]bool{}
