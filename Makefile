@@ -73,7 +73,7 @@ bench: need-bench build
 	$(BIN)/tqbench $(BENCH)
 
 microbench:
-	go test -run '^$$' -bench . -benchmem -count 6 ./sdk/fastcgi ./modules/backend ./core/docroot
+	go test -run '^$$' -bench . -benchmem -count 6 ./sdk/fastcgi ./modules/backend ./modules/router ./core/docroot
 
 # The reference pages and schemas; then, where protoc is, the wire's code.
 generate:

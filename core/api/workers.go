@@ -31,6 +31,10 @@ type Worker struct {
 	// document root, and how long that root is (the longest wins); nil for a
 	// worker without a document root.
 	HoldsScript func(scriptFilename string) (rootLength int, ok bool)
+	// ScriptRoot is that root as configured, absolute and clean; RealRoot, for a root
+	// behind a symlink only, is where it leads now, which a deployment may change.
+	ScriptRoot string
+	RealRoot   func() (string, error)
 	// Handler serves the worker's requests.
 	Handler http.Handler
 }

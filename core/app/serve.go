@@ -69,6 +69,7 @@ func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error 
 	p.manager.ready("serving")
 	p.log.Info("ready", "pid", os.Getpid(), "version", b.version())
 	var background sync.WaitGroup
+	background.Go(giveBack)
 	background.Go(func() { p.reloadOn(hangups) })
 	background.Go(func() { p.reopenOn(rotations) })
 	background.Go(func() { p.serveControl(p.patience, commands) })

@@ -122,9 +122,8 @@ func (r *Root) realNow() (string, error) {
 // configured or as its real path is now, and how long that is, for the longest
 // to win. It goes by the text alone: the file need not exist.
 func (r *Root) Holds(scriptFilename string) (rootLength int, ok bool) {
-	filename, _ := stripProxy(scriptFilename)
-	name, bad := clean(filename)
-	if bad != nil {
+	name, ok := ScriptPath(scriptFilename)
+	if !ok {
 		return 0, false
 	}
 	if _, ok = below(r.root, name); ok {
@@ -140,3 +139,21 @@ func (r *Root) Holds(scriptFilename string) (rootLength int, ok bool) {
 	_, ok = below(now, name)
 	return len(now), ok
 }
+
+// ScriptPath is the path that a SCRIPT_FILENAME names, clean; false when it names
+// none.
+func ScriptPath(scriptFilename string) (path string, ok bool) {
+	filename, _ := stripProxy(scriptFilename)
+	name, bad := clean(filename)
+	return name, bad == nil
+}
+
+// Path is the document root as configured, clean.
+func (r *Root) Path() string { return r.root }
+
+// Linked says whether the root was reached by a symlink at New, so that RealPath is
+// another path than Path, and may change.
+func (r *Root) Linked() bool { return r.linked }
+
+// RealPath is where the root leads now.
+func (r *Root) RealPath() (string, error) { return r.realNow() }

@@ -42,6 +42,7 @@ type instance struct {
 	rpc     control.PluginClient
 	health  grpc_health_v1.HealthClient
 	about   sdk.Description
+	secrets settings.Secrets // of its settings
 	// stopRun ends the Run stream.
 	stopRun context.CancelFunc
 	// sick gets one error when the plugin hangs; nil before run.
@@ -152,6 +153,7 @@ func (i *instance) connect(ctx context.Context, as *owner) error {
 		return fmt.Errorf("describe: %w", err)
 	}
 	i.about = descriptionFromWire(described)
+	i.secrets = settings.SecretsOf(i.about.SettingsSchema)
 	if err := i.limit(); err != nil {
 		return err
 	}
@@ -163,7 +165,7 @@ func (i *instance) connect(ctx context.Context, as *owner) error {
 // environment of the server, whose the plugin has neither.
 func (i *instance) resolved(spec api.PluginSpec) (api.PluginSpec, []sdk.Problem) {
 	var problems []settings.Problem
-	spec.Settings, problems = settings.ResolveSecrets(i.about.SettingsSchema, spec.Settings)
+	spec.Settings, problems = i.secrets.Resolve(spec.Settings)
 	unread := make([]sdk.Problem, 0, len(problems))
 	for _, p := range problems {
 		unread = append(unread, sdk.Problem(p))

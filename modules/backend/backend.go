@@ -151,7 +151,10 @@ func (b *Backend) host(def definition, outdated string, chunks *sync.Pool) error
 		if err != nil {
 			return conf.Err(def.document.Problems("", []settings.Problem{{Path: "document_root", Message: err.Error()}}))
 		}
-		h.api.HoldsScript = root.Holds
+		h.api.HoldsScript, h.api.ScriptRoot = root.Holds, root.Path()
+		if root.Linked() {
+			h.api.RealRoot = root.RealPath
+		}
 		h.api.Handler = &phpHandler{worker: w, root: root, folder: def.spec.DocumentRoot, files: b.deps.Files}
 	}
 	b.workers = append(b.workers, h)

@@ -56,7 +56,7 @@ func (rt *Router) Check(context.Context, bool) error { return rt.wrong }
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f := api.FastCGIFrom(r.Context()); f != nil {
 		if script := f.Params.Get("SCRIPT_FILENAME"); script != "" {
-			if worker := rt.table.byScript(script); worker != nil {
+			if worker := rt.table.scripts.find(script); worker != nil {
 				worker.Handler.ServeHTTP(w, r)
 				return
 			}

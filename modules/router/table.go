@@ -3,9 +3,9 @@ package router
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/mevdschee/tqserver/core/api"
@@ -16,14 +16,20 @@ const anyHost = ""
 
 // table finds the worker of a request. It never changes after newTable.
 type table struct {
-	byHost  map[string][]*api.Worker // longest path first
+	byHost  map[string]*paths
 	byName  map[string]*api.Worker
-	scripts []*api.Worker // those that have a document root
+	scripts *scripts
+}
+
+// paths are the workers of a host, found by a few look-ups whatever their number.
+type paths struct {
+	workers map[string]*api.Worker // by path without a trailing slash, so "" is /
+	longest int                    // length of the longest path
 }
 
 // newTable reports every pair of workers that have one name, or one route.
 func newTable(workers api.Workers) (*table, error) {
-	t := &table{byHost: map[string][]*api.Worker{}, byName: map[string]*api.Worker{}}
+	t := &table{byHost: map[string]*paths{}, byName: map[string]*api.Worker{}, scripts: newScripts()}
 	var errs []error
 	for i := range workers {
 		w := &workers[i]
@@ -35,7 +41,7 @@ func newTable(workers api.Workers) (*table, error) {
 			continue // only its own addresses lead to it
 		}
 		if w.HoldsScript != nil {
-			t.scripts = append(t.scripts, w)
+			t.scripts.add(w)
 		}
 		hosts := w.Hosts
 		if len(hosts) == 0 {
@@ -43,18 +49,16 @@ func newTable(workers api.Workers) (*table, error) {
 		}
 		for _, host := range hosts {
 			host = strings.ToLower(host)
-			for _, other := range t.byHost[host] {
-				if other.Path == w.Path {
-					errs = append(errs, fmt.Errorf("%sworkers %s and %s both have the route %s%s; give one of them another path, or hosts%s",
-						place(w), other.Name, w.Name, host, w.Path, elsewhere(other)))
-				}
+			if t.byHost[host] == nil {
+				t.byHost[host] = &paths{workers: map[string]*api.Worker{}}
 			}
-			t.byHost[host] = append(t.byHost[host], w)
+			if other := t.byHost[host].add(w); other != nil {
+				errs = append(errs, fmt.Errorf("%sworkers %s and %s both have the route %s%s; give one of them another path, or hosts%s",
+					place(w), other.Name, w.Name, host, w.Path, elsewhere(other)))
+			}
 		}
 	}
-	for _, list := range t.byHost {
-		slices.SortFunc(list, func(a, b *api.Worker) int { return len(b.Path) - len(a.Path) })
-	}
+	t.scripts.complete()
 	return t, errors.Join(errs...)
 }
 
@@ -73,49 +77,66 @@ func elsewhere(w *api.Worker) string {
 	return " (the other is at " + w.Where("path") + ")"
 }
 
-// byScript returns the worker whose document root holds the script; of
-// several the one with the longest root.
-func (t *table) byScript(filename string) *api.Worker {
-	var best *api.Worker
-	longest := -1
-	for _, w := range t.scripts {
-		if n, ok := w.HoldsScript(filename); ok && n > longest {
-			best, longest = w, n
-		}
-	}
-	return best
-}
-
 // byRoute returns the worker with the longest path prefix among those that
 // name the host, else among those that name none.
 func (t *table) byRoute(r *http.Request, path string) *api.Worker {
 	if len(t.byHost) > 1 || t.byHost[anyHost] == nil {
-		if w := longest(t.byHost[hostOnly(r.Host)], path); w != nil {
+		if w := t.byHost[hostOnly(r.Host)].find(path); w != nil {
 			return w
 		}
 	}
-	return longest(t.byHost[anyHost], path)
+	return t.byHost[anyHost].find(path)
 }
 
-func longest(workers []*api.Worker, path string) *api.Worker {
-	for _, w := range workers {
-		if below(path, w.Path) {
+// add returns the worker that has the path already.
+func (p *paths) add(w *api.Worker) (other *api.Worker) {
+	key := strings.TrimSuffix(w.Path, "/")
+	if other := p.workers[key]; other != nil {
+		return other
+	}
+	p.workers[key], p.longest = w, max(p.longest, len(key))
+	return nil
+}
+
+// find returns the worker with the longest path at or above path, by whole segments.
+func (p *paths) find(path string) *api.Worker {
+	if p == nil {
+		return nil
+	}
+	for at := range above(path, p.longest) {
+		if w := p.workers[at]; w != nil {
 			return w
 		}
 	}
 	return nil
 }
 
-// below says whether path lies at or below prefix, by whole segments.
-func below(path, prefix string) bool {
-	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(prefix, "/"))
-	return ok && (rest == "" || rest[0] == '/')
+// above yields path and what is above it, by whole segments, the longest first and
+// "" last: /a/b, /a, "". What is longer than longest is left out, so that a request
+// cannot make it many.
+func above(path string, longest int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if len(path) > longest {
+			path = path[:longest+1]
+			path = path[:strings.LastIndexByte(path, '/')+1]
+			path = strings.TrimSuffix(path, "/")
+		}
+		for path != "" {
+			if !yield(path) {
+				return
+			}
+			path = path[:max(0, strings.LastIndexByte(path, '/'))]
+		}
+		yield("")
+	}
 }
 
 // hostOnly is the host of a Host header in lower case: no port, no final dot.
 func hostOnly(host string) string {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
+	if strings.IndexByte(host, ':') >= 0 {
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
 	}
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }

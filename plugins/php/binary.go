@@ -46,7 +46,7 @@ func (a asker) findBinary(ctx context.Context, name, folder string) (interpreter
 	}
 	var best interpreter
 	var errs []error
-	for _, path := range candidates(searchPath()) {
+	for _, path := range a.cache.candidates(searchPath()) {
 		b, err := a.askVersion(ctx, path)
 		if err != nil {
 			errs = append(errs, err)
@@ -112,6 +112,11 @@ func candidates(dirs []string) []string {
 // askVersion runs path -v.
 func (a asker) askVersion(ctx context.Context, path string) (interpreter, error) {
 	question := questionOf("version", path)
+	done, err := a.cache.turn(ctx, question)
+	if err != nil {
+		return interpreter{}, err
+	}
+	defer done()
 	if said, ok := a.cache.get(a.file, question); ok && len(said) == 1 {
 		return interpreter{path: path, version: said[0]}, nil
 	}
@@ -133,7 +138,7 @@ func (a asker) askVersion(ctx context.Context, path string) (interpreter, error)
 // probe is what a php-cgi says of itself with a configuration.
 type probe struct {
 	iniFile string          // the php.ini it loads, or empty
-	names   map[string]bool // the settings it knows; nil when it did not say
+	names   map[string]bool // the settings it knows, not to be changed; nil when it did not say
 }
 
 // settingsScript tells the settings there are, and the files and folders that
@@ -148,8 +153,13 @@ func (a asker) askSettings(ctx context.Context, path, iniFile string, args []str
 		args = append([]string{"-c", iniFile}, args...)
 	}
 	question := questionOf(append([]string{"settings", path}, args...)...)
+	done, err := a.cache.turn(ctx, question)
+	if err != nil {
+		return probe{}, err
+	}
+	defer done()
 	if said, ok := a.cache.get(a.file, question); ok && len(said) == 2 {
-		return newProbe(said[0], said[1]), nil
+		return a.cache.probe(said[0], said[1]), nil
 	}
 	args = append([]string{"-q"}, args...)
 	args = append(args, "-d", "auto_prepend_file=", "-d", "auto_append_file=", "-d", "opcache.enable=0", "-d", "cgi.force_redirect=0", "-d", "disable_functions=")

@@ -1,6 +1,7 @@
 package php
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,6 +32,17 @@ type cache struct {
 	mu      sync.Mutex
 	loaded  string // the file that was read
 	answers map[string]answer
+	asking  map[string]chan struct{} // by question; closed when it was answered
+
+	// The answer that was taken apart last, in this process only: a thousand workers
+	// ask the same.
+	probed     string
+	probedInto probe
+
+	// What stands on PATH, in this process only.
+	onPath   []string
+	pathDirs []string
+	pathIs   []stamp
 }
 
 // answer is what was asked, by which files it was answered, and the answer.
@@ -71,6 +83,65 @@ func (c *cache) get(file, question string) ([]string, bool) {
 		return nil, false
 	}
 	return a.Texts, true
+}
+
+// probe takes an answer apart.
+func (c *cache) probe(iniFile, names string) probe {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.probedInto.names == nil || c.probed != names || c.probedInto.iniFile != iniFile {
+		c.probed, c.probedInto = names, newProbe(iniFile, names)
+	}
+	return c.probedInto
+}
+
+// turn waits until nobody asks the question: who else wants to know finds the answer.
+// The caller calls done.
+func (c *cache) turn(ctx context.Context, question string) (done func(), err error) {
+	for {
+		c.mu.Lock()
+		other, busy := c.asking[question]
+		if !busy {
+			if c.asking == nil {
+				c.asking = map[string]chan struct{}{}
+			}
+			mine := make(chan struct{})
+			c.asking[question] = mine
+			c.mu.Unlock()
+			return func() {
+				c.mu.Lock()
+				delete(c.asking, question)
+				c.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// candidates are those of PATH, whose folders have thousands of files: they are
+// read again when one of the folders has changed, or where a php-cgi leads.
+func (c *cache) candidates(dirs []string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Equal(dirs, c.pathDirs) && !slices.ContainsFunc(c.pathIs, func(s stamp) bool { return !s.holds() }) {
+		return c.onPath
+	}
+	// First the folders: what changes while they are read is seen the next time.
+	c.pathDirs, c.pathIs = dirs, nil
+	for _, dir := range dirs {
+		c.pathIs = append(c.pathIs, stampOf(dir))
+	}
+	c.onPath = candidates(dirs)
+	for _, path := range c.onPath {
+		c.pathIs = append(c.pathIs, stampOf(path))
+	}
+	return c.onPath
 }
 
 // put remembers an answer that program gave and the files decided. What a

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,5 +154,100 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	if !slices.Equal(c.answers[questionOf("version", string(rune('a'+5*cacheKept-1)))].Texts, []string{"8.2"}) {
 		t.Error("the last one is not there")
+	}
+}
+
+// Who asks what another one asks already waits for that answer.
+func TestQuestionsAreAskedOnce(t *testing.T) {
+	var c cache
+	var asked, busy atomic.Int32
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			done, err := c.turn(t.Context(), "q")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer done()
+			if busy.Add(1) > 1 {
+				t.Error("two ask at once")
+			}
+			defer busy.Add(-1)
+			if _, ok := c.get("", "q"); !ok {
+				asked.Add(1)
+				c.put("", "q", "/proc/self/exe", nil, []string{"a"})
+			}
+		})
+	}
+	all.Wait()
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	done, err := c.turn(t.Context(), "q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.turn(over, "q"); err == nil {
+		t.Error("waited for without end")
+	}
+}
+
+// PATH is read again when something comes, and when a link leads elsewhere.
+func TestCandidatesAreRemembered(t *testing.T) {
+	dir := t.TempDir()
+	moment := time.Now().Add(-time.Hour)
+	change := func(name, target string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if target == "" {
+			if err := os.WriteFile(path, nil, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+		// The kernel's clock may not have ticked since the last change.
+		moment = moment.Add(time.Second)
+		if err := os.Chtimes(dir, moment, moment); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var c cache
+	names := func() (list []string) {
+		t.Helper()
+		for range 2 {
+			list = nil
+			for _, path := range c.candidates([]string{dir}) {
+				list = append(list, filepath.Base(path))
+			}
+		}
+		return list
+	}
+	change("php", "")
+	if got := names(); got != nil {
+		t.Errorf("%q", got)
+	}
+	change("php-cgi8.1", "")
+	change("php-cgi", "php-cgi8.1")
+	if got := names(); !slices.Equal(got, []string{"php-cgi"}) {
+		t.Errorf("%q", got)
+	}
+	change("php-cgi8.2", "")
+	if got := names(); !slices.Equal(got, []string{"php-cgi", "php-cgi8.2"}) {
+		t.Errorf("%q", got)
+	}
+	// Elsewhere than in the folder itself, as Debian's alternatives are changed.
+	if err := os.Remove(filepath.Join(dir, "php-cgi8.1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(dir, moment, moment); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(); !slices.Equal(got, []string{"php-cgi8.2"}) {
+		t.Errorf("%q", got)
 	}
 }

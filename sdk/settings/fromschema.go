@@ -138,12 +138,28 @@ func schemaDefault(typ string, value any) string {
 	return string(out)
 }
 
-// ResolveSecrets returns settings with the file or variable read of every secret
-// that schema names, and what was wrong with any. A plugin runs as another user
-// and with an empty environment: it could read neither.
+// ResolveSecrets is Secrets.Resolve for a schema that is used once.
 func ResolveSecrets(schema, settings json.RawMessage) (json.RawMessage, []Problem) {
+	return SecretsOf(schema).Resolve(settings)
+}
+
+// Secrets knows which settings of a schema are secrets. Many may use it at once.
+type Secrets struct{ schema *node }
+
+// SecretsOf reads a JSON Schema; one that is none, or empty, has no secrets.
+func SecretsOf(schema json.RawMessage) Secrets {
 	s, err := parseSchema(schema)
-	if err != nil || s == nil {
+	if err != nil {
+		return Secrets{}
+	}
+	return Secrets{s}
+}
+
+// Resolve returns settings with the file or variable read of every secret that
+// the schema names, and what was wrong with any. A plugin runs as another user
+// and with an empty environment: it could read neither.
+func (s Secrets) Resolve(settings json.RawMessage) (json.RawMessage, []Problem) {
+	if s.schema == nil {
 		return settings, nil // a plugin that describes nothing has no secrets
 	}
 	dec := json.NewDecoder(bytes.NewReader(settings))
@@ -153,7 +169,7 @@ func ResolveSecrets(schema, settings json.RawMessage) (json.RawMessage, []Proble
 		return settings, nil // Decode will say so
 	}
 	r := &resolver{}
-	tree = r.value("", s, tree, false)
+	tree = r.value("", s.schema, tree, false)
 	if !r.found {
 		return settings, nil
 	}
