@@ -339,13 +339,6 @@ func plainText(key string) func(*pool, line) outcome {
 	return func(p *pool, l line) outcome { return p.write(key, l.value, "") }
 }
 
-func (p *pool) accessLog(line) outcome {
-	if p.options.Known("access_log") {
-		return equivalent("access_log", "the section access_log of tqserver.yaml logs the requests of all workers; it is not written here")
-	}
-	return lost("let the web server log requests; it sees what reaches the client, and this server logs what fails")
-}
-
 func (p *pool) slowLog(l line) outcome {
 	value, zero, ok := duration(l.value)
 	if !ok {

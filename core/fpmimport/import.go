@@ -231,6 +231,9 @@ func (j *job) server() part {
 	p.out.set([]string{"fastcgi", "listen"}, []string{}, "each worker has an address of its own")
 	p.out.set([]string{"router"}, nil, "")
 	p.out.set([]string{"backend", "workers"}, filepath.Join(j.options.Out, "workers"), "")
+	if name, file := j.accessFile(); file != "" && j.options.Known("access_log.file") {
+		p.out.set([]string{"access_log", "file"}, file, "access.log of the pool "+name)
+	}
 	entries := p.convert(&j.source.global, globals())
 	var b bytes.Buffer
 	b.WriteString("# Made by `tqserver import php-fpm`; import-report.md tells of every directive.\n")
@@ -298,7 +301,7 @@ func (j *job) worker(s *section) part {
 	w.notes = append(w.notes, p.interpreter(place)...)
 	w.entries = p.convert(s, pools())
 	w.notes = append(w.notes, p.check(folder, root, w.entries)...)
-	order := []string{"type", "document_root", "user", "group", "isolation", "fastcgi", "php"}
+	order := []string{"type", "document_root", "middleware", "user", "group", "isolation", "fastcgi", "php"}
 	slices.SortStableFunc(p.out.below, func(a, b *node) int { return slices.Index(order, a.key) - slices.Index(order, b.key) })
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# The pool %s of %s, by `tqserver import php-fpm`.\n# Without path: nothing but its own address leads here.\n", s.name, place)

@@ -25,6 +25,8 @@ echo json_encode([
 	'env' => array_map(getenv(...), ['FROM_FPM' => 'FROM_FPM', 'PLAIN' => 'PLAIN', 'URL' => 'URL', 'NONE' => 'NONE', 'PATH' => 'PATH']),
 	'ini' => array_map(ini_get(...), array_combine($n = ['memory_limit', 'display_errors', 'error_reporting', 'open_basedir', 'post_max_size', 'error_log', 'date.timezone', 'log_errors'], $n)),
 	'may set' => [ini_set('memory_limit', '99M') !== false, ini_set('date.timezone', 'UTC') !== false],
+	'limits' => array_intersect_key(posix_getrlimit(), array_flip(['soft openfiles', 'hard openfiles', 'soft core'])),
+	'nice' => explode(' ', substr($s = file_get_contents('/proc/self/stat'), strrpos($s, ')') + 2))[16],
 	'script' => $_SERVER['SCRIPT_FILENAME'], 'uri' => $_SERVER['REQUEST_URI'],
 ]);`
 
@@ -211,6 +213,10 @@ func TestImportFromPHPFPM(t *testing.T) {
 	}
 	if got := get(1, "/fpm-status.php"); !strings.Contains(got, "process manager:      ondemand") {
 		t.Errorf("the status page is %s", got)
+	}
+	// The pool's access log goes on in its file, with what its format has in common with ours.
+	if log, err := os.ReadFile(filepath.Join(dir, "rich.example.access.log")); err != nil || !strings.Contains(string(log), `"GET /tell.php/x?y=z HTTP/1.1" 200 `) {
+		t.Errorf("the access log: %v %s", err, log)
 	}
 	if now := fileOf(t, sockets[1]); now != socket {
 		t.Errorf("the socket is %s, was %s", now, socket)
