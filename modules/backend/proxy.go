@@ -22,7 +22,7 @@ type streamHandler struct{ *worker }
 // stream is one request on its way, by FastCGI or, as http*.go have it, by HTTP.
 type stream struct {
 	call
-	control *http.ResponseController
+	control http.ResponseController // by value: it is not worth an allocation
 	hasBody bool
 	upgrade bool    // the client asks for another protocol
 	sending *upload // of the body, once it has begun
@@ -32,7 +32,7 @@ func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.page(w, r, r.URL.Path) || h.trouble != nil && h.trouble().shows(w, r) {
 		return
 	}
-	s := &stream{control: http.NewResponseController(w), hasBody: r.Body != nil && r.Body != http.NoBody}
+	s := &stream{control: *http.NewResponseController(w), hasBody: r.Body != nil && r.Body != http.NoBody}
 	s.call = call{worker: h.worker, w: w, r: r, streams: true}
 	s.upgrade = !s.hasBody && wantsUpgrade(r)
 	s.serve()
@@ -59,7 +59,7 @@ func (s *stream) serve() {
 		if !gone() || !whole {
 			_ = conn.Close()
 		}
-		s.sending.end(s.control)
+		s.sending.end(&s.control)
 		s.pool.put(conn)
 	}()
 	whole = s.answer()
@@ -144,7 +144,7 @@ func (s *stream) relay(head *cgi.Head, piece, chunk []byte) bool {
 		case n > 0:
 		case errors.Is(err, io.EOF):
 			s.checkLength(head, sent)
-			s.sendTrailers(s.control, head)
+			s.sendTrailers(&s.control, head)
 			return true
 		case err != nil:
 			s.interrupted()

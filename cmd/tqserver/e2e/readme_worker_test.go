@@ -34,20 +34,23 @@ func blocks(t *testing.T, page, language string) []string {
 	return found
 }
 
-// The Go worker in ten lines and the two worker.yaml of README.md, as they
+// The Go worker in ten lines and the worker.yaml files of README.md, as they
 // stand there.
 func TestREADMEWorkers(t *testing.T) {
 	t.Parallel()
 	needPHP(t)
+	needNode(t)
 	yaml := blocks(t, "README.md", "yaml")
-	if len(yaml) != 2 {
-		t.Fatalf("README.md has %d blocks of yaml, want that of the Go and that of the PHP worker", len(yaml))
+	if len(yaml) != 3 {
+		t.Fatalf("README.md has %d blocks of yaml, want those of the Go worker, the PHP worker and the program", len(yaml))
 	}
 	dir := folder(t, options{workers: []string{}, files: map[string]string{
 		"hello.go":                         blocks(t, "README.md", "go")[0],
 		"workers/hello/config/worker.yaml": yaml[0],
 		"workers/shop/config/worker.yaml":  yaml[1],
 		"workers/shop/public/index.php":    "<?php echo 'the shop';",
+		"workers/chat/config/worker.yaml":  yaml[2],
+		"workers/chat/server.js":           nodeExample(t)["workers/node/server.js"],
 	}})
 	build(t, filepath.Join(dir, "hello.go"), filepath.Join(dir, "workers/hello/bin/hello"))
 	if err := os.Remove(filepath.Join(dir, "hello.go")); err != nil {
@@ -60,6 +63,9 @@ func TestREADMEWorkers(t *testing.T) {
 	}
 	if a := must(t, newClient(t), 200, "GET", "http://"+s.http+"/shop/", nil); a.body != "the shop" {
 		t.Errorf("the PHP worker says %q", a.body)
+	}
+	if saw := decode[nodeSaw](t, must(t, newClient(t), 200, "GET", "http://"+s.http+"/chat/room", nil).body); saw.URL != "/chat/room" {
+		t.Errorf("the program has seen %+v", saw)
 	}
 }
 
