@@ -133,6 +133,7 @@ as it comes; --echo names the path. Exit code 0: nothing failed.`,
 	flags.StringVar(&f.options.DocumentRoot, "document-root", "", "document root of the worker, a `folder`")
 	flags.StringVar(&f.options.Path, "path", "/", "`path` that is answered to a GET")
 	flags.StringVar(&f.options.Echo, "echo", "", "`path` that answers a POST with its body")
+	flags.IntVar(&f.options.Patience, "patience", 1, "factor for what the plugin may take in time, on a busy machine")
 	flags.BoolVar(&f.options.Buffers, "buffers", false, "the application takes whole requests before it answers, as CGI scripts do")
 	flags.StringArrayVar(&f.params, "param", nil, "`NAME=value` for the requests' CGI environment, SCRIPT_FILENAME for one (repeatable)")
 	flags.StringArrayVar(&f.options.Env, "env", nil, "`NAME=value` for the plugin's environment (repeatable)")

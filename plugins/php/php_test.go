@@ -351,3 +351,17 @@ func TestStartThatFailsSaysWhy(t *testing.T) {
 		t.Errorf("%v after %+v", err, states)
 	}
 }
+
+// A child that waits for the next request on a connection its client keeps does
+// not end by SIGTERM (PHP reads on); Stop ends it all the same, and not by its bound.
+func TestStopEndsChildrenOnKeptConnections(t *testing.T) {
+	t.Parallel()
+	h := start(t, newWorker(t, ``, "pid.php", `<?php echo getmypid();`))
+	for range 3 {
+		h.ask(h.dial(h.endpoint()), "pid.php") // kept until the end of the test
+	}
+	h.stop(2 * time.Minute) // looks for what is left
+	if strings.Contains(h.log.String(), "did not end in order") {
+		t.Errorf("%s", h.log)
+	}
+}

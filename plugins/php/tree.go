@@ -202,6 +202,7 @@ func (t *tree) end(ctx context.Context) error {
 	ending, over := context.WithCancel(context.WithoutCancel(ctx))
 	var again sync.WaitGroup
 	again.Go(func() { t.remind(ending) })
+	again.Go(func() { t.nudge(ending) })
 	err := t.group.End(ctx)
 	over()
 	again.Wait()

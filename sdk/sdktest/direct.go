@@ -147,7 +147,7 @@ func (c *child) shake(ctx context.Context) ([]string, error) {
 
 // alone: who starts it in a shell learns what it is.
 func (s *suite) alone(ctx context.Context) error {
-	ctx, cancel := quickly(ctx, 5*time.Second)
+	ctx, cancel := quickly(ctx, s.patience(5*time.Second))
 	defer cancel()
 	c, err := s.spawn() //nolint:contextcheck // its end must not be cut short
 	if err != nil {
@@ -175,7 +175,7 @@ const unknownVersion = "99"
 // version: a host that speaks only versions of the future is not told that all
 // is well.
 func (s *suite) version(ctx context.Context) error {
-	ctx, cancel := quickly(ctx, 10*time.Second)
+	ctx, cancel := quickly(ctx, s.patience(10*time.Second))
 	defer cancel()
 	c, err := s.spawn(control.CookieKey+"="+control.CookieValue, "PLUGIN_PROTOCOL_VERSIONS="+unknownVersion) //nolint:contextcheck // its end must not be cut short
 	if err != nil {
@@ -230,14 +230,14 @@ func (s *suite) orphaned(ctx context.Context) error {
 	family := descendants(c.PID())
 	_ = conn.Close()
 	_ = c.lifeline.Close()
-	soon, cancel := quickly(ctx, orphanTime)
+	soon, cancel := quickly(ctx, s.patience(orphanTime))
 	defer cancel()
 	if err := until(soon, "", func() bool { return len(family.alive()) == 0 }); err != nil {
 		left := family.alive()
 		for _, pid := range left {
 			_ = process.FindGroup(pid).Signal(9)
 		}
-		return fmt.Errorf("%v after the end of its host these processes are left: %v", orphanTime, left)
+		return fmt.Errorf("%v after the end of its host these processes are left: %v", s.patience(orphanTime), left)
 	}
 	return nil
 }

@@ -166,10 +166,10 @@ func (s *suite) stops(ctx context.Context) error {
 		_, _, _, err = whole(p, s.get())
 	}
 	began := time.Now()
-	stopping, cancel := quickly(ctx, idleTime)
+	stopping, cancel := quickly(ctx, s.patience(idleTime))
 	defer cancel()
 	err = errors.Join(err, r.end(stopping))
-	if took := time.Since(began); took > idleTime {
+	if took := time.Since(began); took > s.patience(idleTime) {
 		err = errors.Join(err, fmt.Errorf("stopping an idle plugin took %v", took.Round(time.Millisecond)))
 	}
 	return err

@@ -300,6 +300,9 @@ func (s *suite) leaves(ctx context.Context, e sdk.Endpoint) error {
 
 // stopsBusy: a request that runs when Stop comes is finished.
 func (s *suite) stopsBusy(ctx context.Context) error {
+	if s.Buffers {
+		return s.stopsUnread(ctx)
+	}
 	r, err := s.start(ctx)
 	if err != nil {
 		return err
@@ -323,7 +326,7 @@ func (s *suite) stopsBusy(ctx context.Context) error {
 	}()
 	_, err = io.WriteString(send, half)
 	ended := make(chan error, 1)
-	stopping, cancel := quickly(ctx, 10*time.Second)
+	stopping, cancel := quickly(ctx, s.patience(10*time.Second))
 	defer cancel()
 	go func() { ended <- r.end(stopping) }()
 	// Stop is on its way; the rest of the request comes later.
@@ -344,10 +347,48 @@ func (s *suite) stopsBusy(ctx context.Context) error {
 		err = errors.Join(err, sendErr, fmt.Errorf("the request that was running ended with status %d and %q: %w", got.status, got.body, got.err))
 	}
 	err = errors.Join(err, <-ended)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > s.patience(5*time.Second) {
 		err = errors.Join(err, fmt.Errorf("after its last request it took %v to end", took.Round(time.Millisecond)))
 	}
 	return err
+}
+
+// unreadBody is more than the buffers between two processes hold.
+const unreadBody = 4 << 20
+
+// stopsUnread is stopsBusy for an application that is sent whole requests: it runs
+// because its answer has not been taken yet.
+func (s *suite) stopsUnread(ctx context.Context) error {
+	r, err := s.start(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := dial(ctx, r.endpoint())
+	if err != nil {
+		return errors.Join(err, r.end(ctx))
+	}
+	defer func() { _ = p.Close() }()
+	a, err := p.ask(s.echo(noise(unreadBody), unreadBody))
+	if err != nil {
+		return errors.Join(err, r.end(ctx))
+	}
+	ended := make(chan error, 1)
+	stopping, cancel := quickly(ctx, s.patience(10*time.Second))
+	defer cancel()
+	go func() { ended <- r.end(stopping) }()
+	timer := time.NewTimer(700 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case early := <-ended:
+		return errors.Join(early, errors.New("it ended before the request that was running did"))
+	case <-timer.C:
+	}
+	if n, readErr := io.Copy(io.Discard, a); readErr != nil || n != unreadBody {
+		err = fmt.Errorf("of the answer that was running %d of %d bytes came: %w", n, unreadBody, readErr)
+	}
+	_, endErr := a.end()
+	_ = p.Close() // as the pool of a worker that stops does
+	return errors.Join(err, endErr, <-ended)
 }
 
 // memory looks at how much of it the plugin has.

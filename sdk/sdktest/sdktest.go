@@ -49,6 +49,9 @@ type Options struct {
 	// Buffers says that the plugin's application takes the whole of a request
 	// before it answers, as PHP does: it is not asked to stream.
 	Buffers bool
+	// Patience multiplies the bounds in time, for a machine that is busy with other
+	// things; 0 means 1.
+	Patience int
 	// Only names the cases to run; none means all.
 	Only []string
 }
@@ -171,9 +174,15 @@ func (o *Options) check(ctx context.Context, c Case, log *slog.Logger) (err erro
 	if s.Large == 0 {
 		s.Large = 64 << 20
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("not over after %v", within))
+	bound := s.patience(within)
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("not over after %v", bound))
 	defer cancel()
 	return c.run(s, ctx)
+}
+
+// patience is how long something may take.
+func (o *Options) patience(d time.Duration) time.Duration {
+	return d * time.Duration(max(o.Patience, 1))
 }
 
 // Failed are the names of the cases that failed.

@@ -42,7 +42,7 @@ func TestPythonPlugin(t *testing.T) {
 	if !ok {
 		t.Fatalf("no server is started in %s", readme)
 	}
-	commands = strings.ReplaceAll(commands, "../../..", repository)
+	commands = strings.NewReplacer("../../..", repository, "plugin test", "plugin test --patience 10").Replace(commands)
 	out, err := shell(t, dir, 5*time.Minute, "sh", "-ec", commands)
 	if err != nil || !strings.Contains(out, " 0 failed, 0 left out") {
 		t.Fatalf("%v\n%s", err, out)
