@@ -123,7 +123,7 @@ func TestFaultyPlugins(t *testing.T) {
 		if after := pid("hangs"); after == before {
 			t.Errorf("still %s", after)
 		}
-		s.log.wait(t, time.Minute, 0, "it hangs: no answer to 3 health checks")
+		s.log.wait(t, time.Minute, 0, "it hangs: no answer to")
 	})
 	t.Run("a log that is flooded stays bounded", func(t *testing.T) {
 		from := s.log.len()
