@@ -167,7 +167,7 @@ func TestProgramThatDoesNotStart(t *testing.T) {
 		want []string
 	}{
 		"crash": {nil, []string{"exit status 3", "no database"}},
-		"mute":  {map[string]any{"start_timeout": "200ms"}, []string{"start_timeout (200ms)", "connection refused"}},
+		"mute":  {map[string]any{"start_timeout": "2s"}, []string{"start_timeout (2s)", "connection refused"}},
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
