@@ -73,6 +73,9 @@ Exit codes: 0 taken over, 1 not, or not all of it; the message says what.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.call(cmd.Context(), b, func(ctx context.Context, c *control.Client) error {
 				r, err := c.Reload(ctx, dry)
+				if errors.Is(err, control.ErrNoServer) {
+					return err // nothing serves on
+				}
 				if err != nil && !dry {
 					return fmt.Errorf("the configuration of before serves on:\n%w", err)
 				}
