@@ -16,16 +16,11 @@ import (
 // draining. They are caught, not ignored, because a child started here would
 // inherit that; SIGPIPE is caught so that a dead host's log does not kill us
 // before the backend is stopped.
-//
-// Children are to inherit that SIGHUP is ignored: they may serve on when we die,
-// and the kernel hangs up a process group that loses its last parent while one of
-// its members is stopped (setpgid(2)), by a debugger or by us.
 func watchHost(log *slog.Logger, gone func()) {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGPIPE)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	lifeline := openLifeline()
 	if lifeline == nil {
-		signal.Notify(signals, syscall.SIGHUP)
 		go func() {
 			for sig := range signals {
 				if sig == syscall.SIGTERM {
@@ -35,7 +30,6 @@ func watchHost(log *slog.Logger, gone func()) {
 		}()
 		return
 	}
-	signal.Ignore(syscall.SIGHUP)
 	go func() {
 		for sig := range signals {
 			log.Debug("signal ignored: the host decides", "signal", sig.String())

@@ -60,7 +60,7 @@ func TestSignalsAreForTheHost(t *testing.T) {
 	h := newTestHost(t)
 	p, pool := start(t, h, spec(t, faulty.Settings{}))
 	pid := pluginPID(t, h, 0)
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		kill(t, pid, sig)
 		eventually(t, sig.String(), func() bool { return h.log.has("signal ignored", sig.String()) })
 	}

@@ -130,7 +130,10 @@ func (p *pool) tryAcquire(c *call) (*poolConn, error) {
 func (p *pool) take(c *call) (grant, *waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stats.accept(c.arrived)
+	if !c.accepted { // once, however often it asks
+		c.accepted = true
+		p.stats.accept(c.arrived)
+	}
 	if p.stopped {
 		return grant{}, nil, errPoolStopped
 	}

@@ -64,8 +64,8 @@ type call struct {
 	headSent bool
 	outcome  outcome
 
-	// Of the pool's watch, under the pool's lock.
-	slow bool
+	// Of the pool, under its lock.
+	accepted, slow bool
 
 	// Set by leave, before whoever waits for the answer is told.
 	why     fate

@@ -82,6 +82,10 @@ func startTree(log *slog.Logger, c command, folder, name string) (*tree, error) 
 			"PHP_FCGI_MAX_REQUESTS=0",
 		}, c.env...),
 		Stdin: socket, Stdout: w, Stderr: w,
+		// It serves on when we die. The kernel hangs up a process group of our
+		// session that loses us while one of its members is stopped (setpgid(2)), as
+		// the parent is in a crash loop.
+		NewSession: true,
 	})
 	if err != nil {
 		_ = w.Close()

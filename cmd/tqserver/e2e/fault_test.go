@@ -177,11 +177,14 @@ func TestPHPKilledWhileIdle(t *testing.T) {
 func TestPHPPluginKilledWhileItsParentIsStopped(t *testing.T) {
 	t.Parallel()
 	needPHP(t)
-	s := start(t, options{})
+	s := start(t, options{files: appPool("max_workers: 4")})
 	old := s.onePHP(t)
 	gate := unique(t)
 	wait := later(newClient(t), "http://"+s.http+"/gate.php?name="+gate)
 	running := s.atGate(t, gate)
+	begun := time.Now()
+	sleeps := later(newClient(t), "http://"+s.http+"/spin.php?how=sleep&ms=3000")
+	poll(t, 5*time.Second, "two requests run", func() bool { return s.status(t).Active == 2 })
 	if err := unix.Kill(old.parent.pid, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -192,6 +195,10 @@ func TestPHPPluginKilledWhileItsParentIsStopped(t *testing.T) {
 	s.open(t, gate)
 	if a, err := wait(); err != nil || a.StatusCode != 200 || a.body != "after" {
 		t.Errorf("the request that ran: %v %v %q", err, a.Response, a.body)
+	}
+	// A signal that is caught would have cut its sleep short.
+	if a, err := sleeps(); err != nil || a.StatusCode != 200 || time.Since(begun) < 3*time.Second {
+		t.Errorf("the request that slept: %v %v after %v", err, a.Response, time.Since(begun))
 	}
 	poll(t, 30*time.Second, "the old children have ended", func() bool { return len(living(append(old.children, running))) == 0 })
 }
