@@ -14,6 +14,7 @@ import (
 
 func serve(ctx context.Context, b Build, f configFlags, stderr io.Writer) error {
 	tuneMemory()
+	tuneProcessors()
 	// Registered before anything starts, so that a signal in between is kept.
 	// A reader of our log that goes away (SIGPIPE) must not end the server.
 	signals, hangups, rotations := make(chan os.Signal, 4), make(chan os.Signal, 1), make(chan os.Signal, 1)
