@@ -6,7 +6,7 @@ BIN := bin
 # Pinned; built once into bin/ by the Go toolchain.
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
-FUZZTIME ?= 15s
+FUZZTIME ?= 8s
 
 .PHONY: run build test check race e2e fuzz soak bench microbench lint generate clean
 

@@ -76,9 +76,9 @@ func (l *listener) closeSilent() {
 	})
 }
 
-// silentGrace is many times what a client on a slow line needs between its
-// connection and its request.
-const silentGrace = 200 * time.Millisecond
+// silentGrace is many times what a client on a slow line, or a busy machine, needs
+// between its connection and its request.
+const silentGrace = time.Second
 
 // arrived says whether bytes from the client wait to be read.
 func (c *timedConn) arrived() bool {

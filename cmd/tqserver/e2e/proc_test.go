@@ -124,6 +124,12 @@ type php struct {
 	children []proc
 }
 
+// same says whether the very processes are there.
+func (p php) same(q php) bool {
+	same := func(a, b proc) bool { return a.pid == b.pid && a.started == b.started }
+	return same(p.parent, q.parent) && slices.EqualFunc(p.children, q.children, same)
+}
+
 // phps lists the php-cgi trees of the server, the newest last; only those whose
 // children belong to a parent that is alive.
 func (s *server) phps() []php {

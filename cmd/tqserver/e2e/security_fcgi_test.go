@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -50,7 +49,7 @@ func TestFastCGIRunsScriptsOfTheDocumentRootOnly(t *testing.T) {
 		}
 	}
 	now := s.onePHP(t)
-	if fmt.Sprint(pids) != fmt.Sprint(now) {
+	if !pids.same(now) {
 		t.Errorf("a refused request cost a child:\n%v\n%v", pids, now)
 	}
 }

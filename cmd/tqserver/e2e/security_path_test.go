@@ -160,7 +160,7 @@ func TestNewlineInThePathCrashesNoChild(t *testing.T) {
 			}
 		})
 	}
-	if after := s.onePHP(t); fmt.Sprint(before) != fmt.Sprint(after) {
+	if after := s.onePHP(t); !before.same(after) {
 		t.Errorf("children before %v\nand after %v", before, after)
 	}
 }
