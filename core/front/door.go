@@ -129,9 +129,7 @@ func (d *door) serve() {
 
 // retire lets the connections end by themselves until ctx ends.
 func (d *door) retire(ctx context.Context) error {
-	_ = d.listener.Close()
-	d.server.Retire()
-	<-d.served
+	d.shut()
 	tick := time.NewTicker(retirePoll)
 	defer tick.Stop()
 	for d.server.Conns() > 0 {
@@ -153,12 +151,20 @@ func (d *door) cut(ctx context.Context) error {
 
 // stop takes no new requests and lets the running ones end until ctx does.
 func (d *door) stop(ctx context.Context) error {
-	_ = d.listener.Close()
+	d.shut()
 	err := d.server.Shutdown(ctx)
 	if err != nil {
 		_ = d.server.Close()
 		err = fmt.Errorf("%s %s: requests cut off, they did not finish in time: %w", d.setting, d.address, err)
 	}
-	<-d.served
 	return err
+}
+
+// shut accepts nothing more. Serve has returned then, and the server knows of every
+// connection: http.Server.Shutdown does not wait for one that Serve is just about to
+// take. It may be called twice.
+func (d *door) shut() {
+	_ = d.listener.Close()
+	d.server.Retire()
+	<-d.served
 }

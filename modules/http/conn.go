@@ -1,10 +1,12 @@
 package http
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,7 +26,8 @@ type listener struct {
 	places chan struct{}
 	closed chan struct{}
 	once   sync.Once
-	silent sync.Map // *timedConn that have sent nothing yet
+	// unanswered are the *timedConn whose first request has not come.
+	unanswered sync.Map
 }
 
 func newListener(l net.Listener, most int, write time.Duration) *listener {
@@ -34,19 +37,23 @@ func newListener(l net.Listener, most int, write time.Duration) *listener {
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case l.places <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
+	default:
+		select {
+		case l.places <- struct{}{}:
+		case <-l.closed:
+			return nil, net.ErrClosed
+		}
 	}
-	c, err := l.Listener.Accept()
+	c, err := l.Listener.Accept() // closed, it may still have one in hand
 	if err != nil {
 		<-l.places
 		return nil, err
 	}
 	t := &timedConn{Conn: c, io: sockio.New(c), write: l.write}
 	boundUnsent(c)
-	t.spoke = sync.OnceFunc(func() { l.silent.Delete(t) })
+	t.answered = sync.OnceFunc(func() { l.unanswered.Delete(t) })
 	t.leave = sync.OnceFunc(func() { <-l.places })
-	l.silent.Store(t, true)
+	l.unanswered.Store(t, true)
 	return t, nil
 }
 
@@ -62,23 +69,41 @@ func boundUnsent(c net.Conn) {
 	}
 }
 
-// closeSilent closes the connections that carry no request yet, as a browser's
-// preconnect: http.Server.Shutdown would wait 5 s for one. One whose request has
-// arrived, and is about to be read, stays; the others get a moment, since one
-// just accepted may be about to speak.
-func (l *listener) closeSilent() {
-	<-time.After(silentGrace)
-	l.silent.Range(func(c, _ any) bool {
-		if t := c.(*timedConn); !t.arrived() { //nolint:forcetypeassert // nothing else is stored
-			_ = t.Close()
+// awaitFirst waits until the first request of every connection is being answered:
+// once http.Server.Shutdown has begun, net/http drops a request it has just read.
+// Connections that say nothing, as a browser's preconnect, are closed after
+// silentGrace; Shutdown would wait 5 s for one. The end of ctx ends the wait.
+func (l *listener) awaitFirst(ctx context.Context) {
+	tick := time.NewTicker(firstPoll)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		waiting := false
+		l.unanswered.Range(func(c, _ any) bool {
+			t := c.(*timedConn) //nolint:forcetypeassert // nothing else is stored
+			if time.Since(began) > silentGrace && !t.heard.Load() && !t.arrived() {
+				_ = t.Close()
+			} else {
+				waiting = true
+			}
+			return true
+		})
+		if !waiting {
+			return
 		}
-		return true
-	})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
-// silentGrace is many times what a client on a slow line, or a busy machine, needs
-// between its connection and its request.
-const silentGrace = time.Second
+const (
+	// silentGrace is many times what a client on a slow line, or a busy machine, needs
+	// between its connection and its request.
+	silentGrace = time.Second
+	firstPoll   = 5 * time.Millisecond
+)
 
 // arrived says whether bytes from the client wait to be read.
 func (c *timedConn) arrived() bool {
@@ -98,28 +123,29 @@ func (c *timedConn) arrived() bool {
 }
 
 func (l *listener) Close() error {
+	err := l.Listener.Close()
 	l.once.Do(func() { close(l.closed) })
-	if err := l.Listener.Close(); !errors.Is(err, net.ErrClosed) { // its owner may be first
-		return err
+	if errors.Is(err, net.ErrClosed) { // its owner was first
+		return nil
 	}
-	return nil
+	return err
 }
 
 type timedConn struct {
 	net.Conn
 	io    *sockio.Conn // reads and writes Conn
 	write time.Duration
-	spoke func() // at the first bytes from the client
 	leave func() // gives the place back
-	heard bool
-	until time.Time // the write deadline
+	// answered is called when the first request is handled.
+	answered func()
+	heard    atomic.Bool // some bytes have come
+	until    time.Time   // the write deadline
 }
 
 func (c *timedConn) Read(p []byte) (int, error) {
 	n, err := c.io.Read(p)
-	if !c.heard && n > 0 {
-		c.heard = true
-		c.spoke()
+	if n > 0 && !c.heard.Load() {
+		c.heard.Store(true)
 	}
 	return n, err
 }
@@ -141,7 +167,7 @@ func (c *timedConn) resetOnClose() {
 
 func (c *timedConn) Close() error {
 	err := c.Conn.Close()
-	c.spoke()
+	c.answered()
 	c.leave()
 	return err
 }

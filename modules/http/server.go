@@ -68,7 +68,6 @@ func (s *server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	s.listener = limited
 	s.mu.Unlock()
-	s.http.RegisterOnShutdown(limited.closeSilent)
 	err := s.http.Serve(limited)
 	if errors.Is(err, http.ErrServerClosed) {
 		return net.ErrClosed
@@ -99,7 +98,15 @@ func (s *server) Conns() int {
 }
 
 // Shutdown implements front.Server.
-func (s *server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+func (s *server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	l := s.listener
+	s.mu.Unlock()
+	if l != nil {
+		l.awaitFirst(ctx)
+	}
+	return s.http.Shutdown(ctx)
+}
 
 // Close implements front.Server.
 func (s *server) Close() error { return s.http.Close() }
@@ -108,6 +115,9 @@ func (s *server) Close() error { return s.http.Close() }
 func (s *server) limits(next http.Handler) http.Handler {
 	most := int64(s.cfg.MaxBodySize)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(*timedConn); ok {
+			c.answered()
+		}
 		if s.retiring.Load() {
 			w.Header().Set("Connection", "close")
 		}
