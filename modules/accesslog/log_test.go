@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -186,7 +187,13 @@ func TestResponsesKeepTheirMethods(t *testing.T) {
 		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhi")
 		_ = rw.Flush()
 	})
-	s := httptest.NewServer(l.Wrap(mux))
+	wrapped := l.Wrap(mux)
+	var handled sync.WaitGroup // Close does not wait for who has taken a connection over
+	handled.Add(3)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer handled.Done()
+		wrapped.ServeHTTP(w, r)
+	}))
 	defer s.Close()
 	for _, path := range []string{"/file", "/flush"} {
 		resp, err := s.Client().Post(s.URL+path, "text/plain", strings.NewReader("ping"))
@@ -205,6 +212,7 @@ func TestResponsesKeepTheirMethods(t *testing.T) {
 	if line, err := bufio.NewReader(c).ReadString('\n'); !strings.Contains(line, "101") {
 		t.Error(line, err)
 	}
+	handled.Wait()
 	s.Close()
 	text := read()
 	for _, want := range []string{`/file HTTP/1.1" 200 1048576 `, `/flush HTTP/1.1" 200 4 `, `/switch HTTP/1.1" 101 0 `} {
