@@ -71,7 +71,7 @@ var rules = []rule{
 	{"modules/*/module.go", []string{"core/module", "core/conf", "core/api", "core/docroot", "core/fpmstatus", "core/front", "core/gobuild", "sdk/..."}, []string{fxLib}, "only module.go knows fx"},
 	{"modules/*/*_test.go", []string{"core/...", "sdk/...", "modules/static"}, []string{fxLib}, "tests of one module"},
 	{"modules/*/*", []string{"core/module", "core/conf", "core/api", "core/docroot", "core/fpmstatus", "core/front", "core/gobuild", "sdk/..."}, nil, "modules do not import each other"},
-	{"plugins/...", []string{"sdk/..."}, nil, "a plugin imports the sdk only"},
+	{"plugins/...", []string{"sdk/...", "plugins/internal/life"}, nil, "a plugin imports the sdk only, and what ours share"},
 	{"workers/...", []string{"sdk/..."}, []string{promlib}, "a worker imports the sdk only"},
 	{"sdk/control/*", []string{"sdk/..."}, []string{goplugin, hclog, grpc, protobuf}, "the wire"},
 	{"sdk/sdktest/*", []string{"sdk/...", "core/pluginhost", "core/api", "plugins/faulty"}, []string{grpc}, "runs plugins through the real host"},

@@ -23,7 +23,6 @@ const reapTimeout = 5 * time.Second
 // calls end.
 type child struct {
 	id      string // of its endpoint
-	slot    int
 	log     *slog.Logger
 	program *program
 	limits  process.Limits

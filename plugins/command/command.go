@@ -2,11 +2,9 @@ package command
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"strings"
-	"sync"
 
+	"github.com/mevdschee/tqserver/plugins/internal/life"
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
@@ -17,18 +15,14 @@ const Version = "1"
 // plugin implements sdk.Plugin.
 type plugin struct {
 	log      *slog.Logger
+	life     *life.Life
 	released chan []string
-
-	mu       sync.Mutex
-	stopping chan struct{} // closed by the first Stop
-	stopCtx  context.Context
-	done     chan struct{} // closed when Run has returned; nil while it was not called
 }
 
 // New returns the plugin that runs workers of type command. What the program
 // prints goes to log.
 func New(log *slog.Logger) sdk.Plugin {
-	return &plugin{log: log, released: make(chan []string, releasesQueued), stopping: make(chan struct{})}
+	return &plugin{log: log, released: make(chan []string, releasesQueued), life: life.New()}
 }
 
 // releasesQueued bounds the releases not dealt with; the supervisor takes each
@@ -58,19 +52,15 @@ func (p *plugin) Check(_ context.Context, w sdk.Worker) []sdk.Problem {
 
 // Run keeps the program running until ctx ends or Stop is called.
 func (p *plugin) Run(ctx context.Context, w sdk.Worker, report func(sdk.State)) error {
-	p.mu.Lock()
-	if p.done != nil {
-		p.mu.Unlock()
-		return errors.New("the plugin runs already")
+	end, err := p.life.Begin()
+	if err != nil {
+		return err
 	}
-	done := make(chan struct{})
-	p.done = done
-	p.mu.Unlock()
-	defer close(done)
+	defer end()
 
 	program, problems := prepare(w)
 	if len(problems) > 0 {
-		err := problemError(problems)
+		err := life.Error(problems)
 		report(sdk.State{Kind: sdk.Failed, Reason: err.Error()})
 		return err
 	}
@@ -79,9 +69,7 @@ func (p *plugin) Run(ctx context.Context, w sdk.Worker, report func(sdk.State)) 
 
 // Release has Run end what served the endpoints.
 func (p *plugin) Release(endpointIDs []string) {
-	p.mu.Lock()
-	done := p.done
-	p.mu.Unlock()
+	done := p.life.Done()
 	if done == nil {
 		return
 	}
@@ -93,39 +81,4 @@ func (p *plugin) Release(endpointIDs []string) {
 
 // Stop lets the processes end by themselves until ctx ends, kills them then,
 // and returns when Run has returned, or at ctx's end.
-func (p *plugin) Stop(ctx context.Context) {
-	p.mu.Lock()
-	if p.stopCtx == nil {
-		p.stopCtx = ctx
-		close(p.stopping)
-	}
-	done := p.done
-	p.mu.Unlock()
-	if done == nil {
-		return
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
-}
-
-// bound returns what bounds the end of everything: Stop's context, or run,
-// which has ended then, when Run's own ended without a Stop.
-func (p *plugin) bound(run context.Context) context.Context {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stopCtx != nil {
-		return p.stopCtx
-	}
-	return run
-}
-
-// problemError makes one error of problems.
-func problemError(problems []sdk.Problem) error {
-	errs := make([]string, len(problems))
-	for i, p := range problems {
-		errs[i] = strings.TrimPrefix(p.Path+": "+p.Message, ": ")
-	}
-	return errors.New(strings.Join(errs, "; "))
-}
+func (p *plugin) Stop(ctx context.Context) { p.life.Stop(ctx) }

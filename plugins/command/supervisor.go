@@ -12,11 +12,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mevdschee/tqserver/plugins/internal/life"
 	"github.com/mevdschee/tqserver/sdk"
 )
 
-// stopGrace bounds a stop whose context has no end of its own.
-const stopGrace = time.Hour
+const (
+	// stopGrace bounds a stop whose context has no end of its own.
+	stopGrace = time.Hour
+	// loopAfter is after how many failures in a row it is a crash loop.
+	loopAfter = 3
+)
 
 // supervisor keeps the processes in service. A keeper for each place starts one
 // process after the other and tells what becomes of them; run decides what is
@@ -72,7 +77,7 @@ func (s *supervisor) run(ctx context.Context) error {
 	var keepers sync.WaitGroup
 	keepers.Go(func() {
 		select {
-		case <-s.p.stopping:
+		case <-s.p.life.Stopping():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -189,8 +194,8 @@ func (s *supervisor) keep(ctx context.Context, slot int) {
 		}
 	}
 	loop := ""
-	for failures := 0; pause(ctx, backoff(failures)); {
-		c, err := s.launch(ctx, slot)
+	for failures := 0; pause(ctx, life.Backoff(failures)); {
+		c, err := s.launch(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -204,7 +209,7 @@ func (s *supervisor) keep(ctx context.Context, slot int) {
 			if why = c.watch(ctx); ctx.Err() != nil {
 				return
 			}
-			if time.Since(c.served) >= settled {
+			if time.Since(c.served) >= life.Settled {
 				failures, loop = 0, ""
 			}
 		}
@@ -231,9 +236,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // launch starts a process and waits until it is ready.
-func (s *supervisor) launch(ctx context.Context, slot int) (*child, error) {
+func (s *supervisor) launch(ctx context.Context) (*child, error) {
 	c := &child{
-		id: childID(int(s.number.Add(1))), slot: slot, log: s.log, program: &s.program, limits: s.worker.Limits, out: output{log: s.log},
+		id: childID(int(s.number.Add(1))), log: s.log, program: &s.program, limits: s.worker.Limits, out: output{log: s.log},
 		share: (max(s.worker.MaxWorkers, 1) + s.program.Processes - 1) / s.program.Processes,
 	}
 	if err := c.start(ctx, s.worker.RuntimeFolder); err != nil {
@@ -276,7 +281,7 @@ func (s *supervisor) end(ctx context.Context, c *child, grace time.Duration) {
 
 // endAll ends every process and waits; what is left at the plugin's bound is killed.
 func (s *supervisor) endAll(ctx context.Context) {
-	defer context.AfterFunc(s.p.bound(ctx), s.kill)()
+	defer context.AfterFunc(s.p.life.Bound(ctx), s.kill)()
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.alive))
 	s.mu.Unlock()

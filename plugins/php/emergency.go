@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mevdschee/tqserver/plugins/internal/life"
 	"github.com/mevdschee/tqserver/sdk"
 )
 
@@ -19,10 +20,10 @@ type replacements struct {
 
 // due says whether it may be done again, and notes that it is.
 func (r *replacements) due(now time.Time) bool {
-	if now.Sub(r.last) > settled {
+	if now.Sub(r.last) > life.Settled {
 		r.row = 0
 	}
-	if r.row > 0 && now.Sub(r.last) < backoff(r.row+1) {
+	if r.row > 0 && now.Sub(r.last) < life.Backoff(r.row+1) {
 		return false
 	}
 	r.row, r.last = r.row+1, now

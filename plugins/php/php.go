@@ -2,12 +2,11 @@ package php
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/mevdschee/tqserver/plugins/internal/life"
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
@@ -18,6 +17,7 @@ const Version = "1"
 // plugin implements sdk.Plugin, sdk.Retirer and sdk.Inspector.
 type plugin struct {
 	log      *slog.Logger
+	life     *life.Life
 	trees    forest
 	programs programs
 	cache    cache
@@ -26,15 +26,12 @@ type plugin struct {
 	mu       sync.Mutex
 	released []string      // endpoint IDs not dealt with yet
 	wake     chan struct{} // says that there are some
-	stopping chan struct{} // closed by the first Stop
-	stopCtx  context.Context
-	done     chan struct{} // closed when Run has returned; nil while it was not called
 }
 
 // New returns the plugin that runs workers of type php. PHP's output goes to
 // log.
 func New(log *slog.Logger) sdk.Plugin {
-	return &plugin{log: log, window: deathWindow, wake: make(chan struct{}, 1), stopping: make(chan struct{})}
+	return &plugin{log: log, window: deathWindow, wake: make(chan struct{}, 1), life: life.New()}
 }
 
 // Describe names the plugin and its settings.
@@ -61,19 +58,15 @@ func (p *plugin) Check(ctx context.Context, w sdk.Worker) []sdk.Problem {
 
 // Run keeps php-cgi running until ctx ends or Stop is called.
 func (p *plugin) Run(ctx context.Context, w sdk.Worker, report func(sdk.State)) error {
-	p.mu.Lock()
-	if p.done != nil {
-		p.mu.Unlock()
-		return errors.New("the plugin runs already")
+	end, err := p.life.Begin()
+	if err != nil {
+		return err
 	}
-	done := make(chan struct{})
-	p.done = done
-	p.mu.Unlock()
-	defer close(done)
+	defer end()
 
 	ready, problems := prepare(ctx, w, asker{&p.cache, cacheFile(w)})
 	if len(problems) > 0 {
-		err := problemError(problems)
+		err := life.Error(problems)
 		report(sdk.State{Kind: sdk.Failed, Reason: err.Error()})
 		return err
 	}
@@ -107,39 +100,4 @@ func (p *plugin) takeReleased() []string {
 
 // Stop lets the children finish their requests until ctx ends, kills them
 // then, and returns when Run has returned, or a little after ctx's end.
-func (p *plugin) Stop(ctx context.Context) {
-	p.mu.Lock()
-	if p.stopCtx == nil {
-		p.stopCtx = ctx
-		close(p.stopping)
-	}
-	done := p.done
-	p.mu.Unlock()
-	if done == nil {
-		return
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
-}
-
-// bound returns what bounds the end of everything: Stop's context, or run,
-// which has ended then, when Run's own ended without a Stop.
-func (p *plugin) bound(run context.Context) context.Context {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stopCtx != nil {
-		return p.stopCtx
-	}
-	return run
-}
-
-// problemError makes one error of problems.
-func problemError(problems []sdk.Problem) error {
-	errs := make([]string, len(problems))
-	for i, p := range problems {
-		errs[i] = strings.TrimPrefix(p.Path+": "+p.Message, ": ")
-	}
-	return errors.New(strings.Join(errs, "; "))
-}
+func (p *plugin) Stop(ctx context.Context) { p.life.Stop(ctx) }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -162,18 +161,6 @@ func TestAbsolutePaths(t *testing.T) {
 	} {
 		if got := absolutePaths(in, "/w"); got != want {
 			t.Errorf("absolutePaths(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func TestBackoffGrowsAndIsBounded(t *testing.T) {
-	if backoff(0) != 0 || backoff(1) != 0 {
-		t.Error("the first restart waits")
-	}
-	for n := 2; n < 100; n++ {
-		most := min(firstWait<<min(n-2, 20), lastWait)
-		if got := backoff(n); got < most/2 || got > most || got > 10*time.Second {
-			t.Errorf("backoff(%d) = %s", n, got)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mevdschee/tqserver/plugins/internal/life"
 	"github.com/mevdschee/tqserver/sdk"
 )
 
@@ -68,7 +69,7 @@ func (s *supervisor) run(ctx context.Context) (err error) {
 	go func() { // ends with ctx
 		defer close(watched)
 		select {
-		case <-s.p.stopping:
+		case <-s.p.life.Stopping():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -80,7 +81,7 @@ func (s *supervisor) run(ctx context.Context) (err error) {
 	}()
 
 	for failures := 0; ; {
-		if !s.pause(ctx, backoff(failures)) {
+		if !s.pause(ctx, life.Backoff(failures)) {
 			return nil
 		}
 		begun := time.Now()
@@ -102,7 +103,7 @@ func (s *supervisor) run(ctx context.Context) (err error) {
 			s.log.Error(why + "; starting another php-cgi")
 			s.tell(sdk.Degraded, why)
 		}
-		if failures++; time.Since(begun) > settled {
+		if failures++; time.Since(begun) > life.Settled {
 			failures = 1
 		}
 	}
@@ -240,7 +241,7 @@ func (s *supervisor) endAll(ctx context.Context) {
 	for _, t := range s.retired {
 		s.end(ctx, t, stopGrace)
 	}
-	bound := s.p.bound(ctx).Done()
+	bound := s.p.life.Bound(ctx).Done()
 	for len(s.retired) > 0 {
 		select {
 		case name := <-s.ended:
