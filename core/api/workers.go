@@ -27,12 +27,10 @@ type Worker struct {
 	// Where says in which file and line a setting of the worker stands; nil when
 	// nobody knows.
 	Where Where
-	// HoldsScript says whether SCRIPT_FILENAME names a file below the worker's
-	// document root, and how long that root is (the longest wins); nil for a
-	// worker without a document root.
-	HoldsScript func(scriptFilename string) (rootLength int, ok bool)
-	// ScriptRoot is that root as configured, absolute and clean; RealRoot, for a root
-	// behind a symlink only, is where it leads now, which a deployment may change.
+	// ScriptRoot is the worker's document root as configured, absolute and clean; empty
+	// for a worker without one. RealRoot, for a root behind a symlink only, is where it
+	// leads now, which a deployment may change. What SCRIPT_FILENAME names below either
+	// is the worker's, of several the one with the longest root.
 	ScriptRoot string
 	RealRoot   func() (string, error)
 	// Handler serves the worker's requests.

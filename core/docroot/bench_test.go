@@ -55,15 +55,3 @@ func BenchmarkCheckScript(b *testing.B) {
 		}
 	}
 }
-
-func BenchmarkHolds(b *testing.B) {
-	dir := plant(b)
-	root := mustNew(b, options(dir))
-	name := dir + "/public/hello.php"
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, ok := root.Holds(name); !ok {
-			b.Fatal("not held")
-		}
-	}
-}

@@ -109,35 +109,14 @@ func (r *Root) relative(name string) (rel string, ok bool, err error) {
 	return "", false, nil
 }
 
-func (r *Root) realNow() (string, error) {
+// RealPath is where the root leads now.
+func (r *Root) RealPath() (string, error) {
 	fd, err := openFolder(r.root)
 	if err != nil {
 		return "", err
 	}
 	defer closeFD(fd)
 	return realPath(fd)
-}
-
-// Holds says whether scriptFilename names a path below the document root, as
-// configured or as its real path is now, and how long that is, for the longest
-// to win. It goes by the text alone: the file need not exist.
-func (r *Root) Holds(scriptFilename string) (rootLength int, ok bool) {
-	name, ok := ScriptPath(scriptFilename)
-	if !ok {
-		return 0, false
-	}
-	if _, ok = below(r.root, name); ok {
-		return len(r.root), true
-	}
-	if !r.linked {
-		return 0, false
-	}
-	now, err := r.realNow()
-	if err != nil {
-		return 0, false
-	}
-	_, ok = below(now, name)
-	return len(now), ok
 }
 
 // ScriptPath is the path that a SCRIPT_FILENAME names, clean; false when it names
@@ -154,6 +133,3 @@ func (r *Root) Path() string { return r.root }
 // Linked says whether the root was reached by a symlink at New, so that RealPath is
 // another path than Path, and may change.
 func (r *Root) Linked() bool { return r.linked }
-
-// RealPath is where the root leads now.
-func (r *Root) RealPath() (string, error) { return r.realNow() }

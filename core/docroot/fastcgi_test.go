@@ -110,9 +110,9 @@ func TestScriptBehindALinkGoesByItsRealName(t *testing.T) {
 		if err != nil || got.Filename != dir+"/public/hello.php" || got.Root != dir+"/public" {
 			t.Errorf("CheckScript(%s) = %+v, %v", name, got, err)
 		}
-		if n, ok := root.Holds(name); ok != (filepath.Dir(name) != other) || ok && n != len(filepath.Dir(name)) {
-			t.Errorf("Holds(%s) = %d, %v", name, n, ok)
-		}
+	}
+	if real, err := root.RealPath(); err != nil || !root.Linked() || root.Path() != link || real != dir+"/public" {
+		t.Errorf("%s leads to %s, %v", root.Path(), real, err)
 	}
 }
 
@@ -146,31 +146,5 @@ func TestRootElsewhereIsNamedAsConfigured(t *testing.T) {
 	}
 	if got, err := root.Resolve("/hello.php"); err != nil || got.Filename != link+"/hello.php" {
 		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
-func TestHolds(t *testing.T) {
-	dir := plant(t)
-	root := mustNew(t, options(dir))
-	public := dir + "/public"
-	for _, c := range []struct {
-		name string
-		ok   bool
-	}{
-		{public + "/hello.php", true},
-		{public + "//x/../missing.php", true},
-		{"proxy:fcgi://h:1" + public + "/hello.php?x", true},
-		{"proxy:unix:/s|fcgi://h" + public + "/hello.php", true},
-		{public, false},
-		{public + "/../secret/evil.php", false},
-		{dir + "/publicity/near.php", false},
-		{"hello.php", false},
-		{"", false},
-		{public + "/a\x00", false},
-	} {
-		n, ok := root.Holds(c.name)
-		if ok != c.ok || (ok && n != len(public)) {
-			t.Errorf("Holds(%q) = %d, %v", c.name, n, ok)
-		}
 	}
 }

@@ -266,8 +266,8 @@ func TestSwitchedLinkCountsAtOnce(t *testing.T) {
 	if got, err = root.CheckScript(now, "/b.php", ""); err != nil || got.Filename != now {
 		t.Errorf("the new release by its real path: %+v, %v", got, err)
 	}
-	if _, ok := root.Holds(now); !ok {
-		t.Error("the new release is not held")
+	if real, err := root.RealPath(); err != nil || real != filepath.Dir(now) {
+		t.Errorf("it leads to %s, %v", real, err)
 	}
 	if _, err = root.CheckScript(old, "/a.php", ""); status(t, err) != 403 {
 		t.Errorf("the old release by its real path: %v", err)

@@ -105,7 +105,7 @@ func control(c rune) bool { return c < ' ' || c == 0x7f }
 func (r *Root) name(t *Target) error {
 	t.Root = r.root
 	if r.linked {
-		now, err := r.realNow()
+		now, err := r.RealPath()
 		if err != nil {
 			return failure(err)
 		}

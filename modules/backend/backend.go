@@ -151,7 +151,7 @@ func (b *Backend) host(def definition, outdated string, chunks *sync.Pool) error
 		if err != nil {
 			return conf.Err(def.document.Problems("", []settings.Problem{{Path: "document_root", Message: err.Error()}}))
 		}
-		h.api.HoldsScript, h.api.ScriptRoot = root.Holds, root.Path()
+		h.api.ScriptRoot = root.Path()
 		if root.Linked() {
 			h.api.RealRoot = root.RealPath
 		}

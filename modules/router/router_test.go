@@ -23,7 +23,6 @@ func say(name, path string, hosts ...string) api.Worker {
 func php(name, path, root string) api.Worker {
 	w := say(name, path)
 	w.ScriptRoot = root
-	w.HoldsScript = func(script string) (int, bool) { return len(root), strings.HasPrefix(script, root+"/") }
 	return w
 }
 

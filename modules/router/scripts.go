@@ -121,7 +121,7 @@ func (s *scripts) find(filename string) *api.Worker {
 	}
 	at, behind := real.find(name)
 	if behind != nil {
-		if n, ok := behind.HoldsScript(filename); !ok || n != len(at) { // a deployment has just switched it
+		if now, err := behind.RealRoot(); err != nil || now != at { // a deployment has just switched it
 			at, behind = s.look().find(name)
 		}
 	} else if w == nil {

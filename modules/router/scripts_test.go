@@ -16,12 +16,6 @@ import (
 func link(name, root string, to *string) api.Worker {
 	w := php(name, "/"+name, root)
 	w.RealRoot = func() (string, error) { return *to, nil }
-	w.HoldsScript = func(script string) (int, bool) {
-		if strings.HasPrefix(script, root+"/") {
-			return len(root), true
-		}
-		return len(*to), strings.HasPrefix(script, *to+"/")
-	}
 	return w
 }
 
@@ -55,6 +49,30 @@ func TestScriptsBehindLinks(t *testing.T) {
 	}
 }
 
+func TestScriptIsOfTheWorkerWhoseRootHoldsIt(t *testing.T) {
+	const public = "/srv/app/public"
+	rt := mustNew(t, php("app", "/app", public))
+	for _, c := range []struct {
+		name string
+		ok   bool
+	}{
+		{public + "/hello.php", true},
+		{public + "//x/../missing.php", true},
+		{"proxy:fcgi://h:1" + public + "/hello.php?x", true},
+		{"proxy:unix:/s|fcgi://h" + public + "/hello.php", true},
+		{public, false},
+		{public + "/../secret/evil.php", false},
+		{"/srv/app/publicity/near.php", false},
+		{"hello.php", false},
+		{"", false},
+		{public + "/a\x00", false},
+	} {
+		if got := ask(rt, by(c.name)); strings.HasPrefix(got, "app ") != c.ok {
+			t.Errorf("%q: %s", c.name, got)
+		}
+	}
+}
+
 // The cost of finding a worker does not depend on how many there are.
 func BenchmarkRoute(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
@@ -64,7 +82,7 @@ func BenchmarkRoute(b *testing.B) {
 			w.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 			workers = append(workers, w)
 			w.Name, w.Path, w.Hosts = fmt.Sprint("host", i), "/", []string{fmt.Sprintf("app%d.example.org", i)}
-			w.HoldsScript = nil
+			w.ScriptRoot = ""
 			workers = append(workers, w)
 		}
 		rt := New(Config{}, Deps{Workers: workers, Log: slog.New(slog.DiscardHandler)})

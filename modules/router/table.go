@@ -40,7 +40,7 @@ func newTable(workers api.Workers) (*table, error) {
 		if w.Path == "" {
 			continue // only its own addresses lead to it
 		}
-		if w.HoldsScript != nil {
+		if w.ScriptRoot != "" {
 			t.scripts.add(w)
 		}
 		hosts := w.Hosts
