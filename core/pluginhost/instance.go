@@ -184,7 +184,7 @@ func (i *instance) limit() error {
 		return nil
 	}
 	if err := i.spec.Limits.Apply(pid); err != nil {
-		return fmt.Errorf("isolation: %w; what is above the server's own limits needs root (systemd: LimitNOFILE=, LimitNICE=)", err)
+		return fmt.Errorf("isolation: %w", err)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (c *child) start(ctx context.Context, folder string) error {
 func (c *child) limit() error {
 	for _, pid := range c.group.Members() {
 		if err := c.limits.Apply(pid); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%w; what is above the server's own limits needs root (systemd: LimitNOFILE=, LimitNICE=)", err)
+			return err
 		}
 	}
 	return nil

@@ -97,7 +97,7 @@ func startTree(log *slog.Logger, c command, folder, name string) (*tree, error) 
 	yieldToServer(t.proc.PID())
 	if err := c.limits.Apply(t.proc.PID()); err != nil && !t.proc.Ended() {
 		t.abandon()
-		return nil, fmt.Errorf("%w; what is above the server's own limits needs root (systemd: LimitNOFILE=, LimitNICE=)", err)
+		return nil, err
 	}
 	t.children = watchChildren(log, t.proc, c.size+spare, c.window, c.emergency)
 	return t, nil

@@ -35,7 +35,7 @@ func (l Limits) resources() []resource {
 }
 
 // Apply puts the limits on a process that runs already, and on nothing that it
-// has started before.
+// has started before. Its errors say what is needed for more than the server's own.
 func (l Limits) Apply(pid int) error {
 	var errs []error
 	for _, r := range l.resources() {
@@ -52,7 +52,10 @@ func (l Limits) Apply(pid int) error {
 			errs = append(errs, fmt.Errorf("set nice of process %d to %d: %w", pid, *l.Nice, err))
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w; what is above the server's own limits needs root (systemd: LimitNOFILE=, LimitNICE=)", err)
+	}
+	return nil
 }
 
 // Permit lets a process give the limits to what it starts: a user's process
