@@ -29,10 +29,7 @@ type pluginConfig struct {
 	SHA256  string            `conf:"sha256" doc:"SHA-256 of the executable in hexadecimal digits, checked before every start; empty means that it is not checked." source:"none: who may write the file is trusted"`
 }
 
-var (
-	pluginName = regexp.MustCompile(conf.PluginName)
-	envName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-)
+var pluginName = regexp.MustCompile(conf.PluginName)
 
 // ownTypes are names that a plugin must not have: they are types of workers of
 // ours, now or later, or keys of worker.yaml, where the section of a type stands.
@@ -65,7 +62,7 @@ func validPlugins(plugins []pluginConfig) []settings.Problem {
 			say("command", "%s", problem)
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Env)) {
-			if !envName.MatchString(name) || strings.HasPrefix(name, "PLUGIN_") || strings.HasPrefix(name, "TQSERVER_") {
+			if !settings.EnvName(name) || strings.HasPrefix(name, "PLUGIN_") || strings.HasPrefix(name, "TQSERVER_") {
 				say(settings.Join("env", name), "is not a name for the environment of a plugin: letters, digits and _, not beginning with PLUGIN_ or TQSERVER_")
 			} else if strings.ContainsRune(p.Env[name], 0) {
 				say(settings.Join("env", name), "holds a NUL byte")

@@ -4,9 +4,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-)
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	"github.com/mevdschee/tqserver/sdk/settings"
+)
 
 // environment converts env[NAME]; a value that begins with $ names a variable of
 // FPM's own environment (fpm_env.c).
@@ -15,7 +15,7 @@ func (p *pool) environment(l line) outcome {
 	switch {
 	case !p.known("php.env"):
 		return lost("this version of the server has no php.env")
-	case !envName.MatchString(l.key):
+	case !settings.EnvName(l.key):
 		return refused("%q is no name of an environment variable", l.key)
 	case strings.HasPrefix(l.key, "PHP_FCGI_") || l.key == "FCGI_WEB_SERVER_ADDRS":
 		return notNeeded("it is what php-cgi is told by; the server sets it itself")

@@ -78,8 +78,6 @@ type program struct {
 	env  []string // without where to listen
 }
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // prepare checks everything; what it returns is good only without problems.
 func prepare(w sdk.Worker) (program, []sdk.Problem) {
 	p := program{Settings: defaultSettings()}
@@ -103,7 +101,7 @@ func prepare(w sdk.Worker) (program, []sdk.Problem) {
 	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
 		value := p.Env[name].Reveal()
 		switch {
-		case !envName.MatchString(name):
+		case !settings.EnvName(name):
 			add(settings.Join("env", name), "not a name of an environment variable: letters, digits and _, not beginning with a digit")
 		case name == "PORT" || name == "SOCKET_PATH":
 			add(settings.Join("env", name), "the server sets this itself: see listen")

@@ -144,10 +144,9 @@ func checkNames(section string, m map[string]string, add func(path, format strin
 }
 
 func checkEnv(m map[string]settings.Secret, add func(path, format string, args ...any)) (env []string) {
-	name := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		switch {
-		case !name.MatchString(k):
+		case !settings.EnvName(k):
 			add(settings.Join("env", k), "not a name of an environment variable: letters, digits and _, not beginning with a digit")
 		case strings.HasPrefix(k, "PHP_FCGI_") || k == "FCGI_WEB_SERVER_ADDRS":
 			add(settings.Join("env", k), "the server sets this itself: see pool")
