@@ -15,6 +15,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/mevdschee/tqserver/core/api"
+	"github.com/mevdschee/tqserver/core/quiet"
 )
 
 // How long files must have been left alone before a reload, since an editor or a
@@ -83,9 +84,8 @@ func (p *process) watchFiles(g *generation) error {
 		return err
 	}
 	last := g.content
-	quiet := time.NewTimer(0) // what changed before the folders were watched
-	defer quiet.Stop()
-	var first time.Time
+	still := quiet.New(0, watchQuiet, watchMost) // at once: what changed before the folders were watched
+	defer still.Stop()
 	for {
 		select {
 		case <-p.switched:
@@ -94,22 +94,19 @@ func (p *process) watchFiles(g *generation) error {
 			return nil
 		case err := <-w.Errors:
 			p.log.Warn("watching the configuration's files", "error", err)
-			quiet.Reset(watchQuiet) // something may have been missed
+			still.Again() // something may have been missed
 		case <-w.Events:
-			if first.IsZero() {
-				first = time.Now()
-			}
-			quiet.Reset(max(0, min(watchQuiet, watchMost-time.Since(first))))
-		case <-quiet.C:
+			still.Changed()
+		case <-still.C:
 			if err := watchFolders(w, patterns); err != nil {
 				return err
 			}
 			now, whole := contentOf(patterns)
-			if !whole && !first.IsZero() && time.Since(first) < watchMost {
-				quiet.Reset(watchQuiet)
+			if !whole && still.Early() {
+				still.Again()
 				continue
 			}
-			first = time.Time{}
+			still.Begin()
 			if bytes.Equal(now, last) {
 				continue
 			}

@@ -10,6 +10,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/connectivity"
+
+	"github.com/mevdschee/tqserver/core/quiet"
 )
 
 // How long keys must have been left alone before a change is told, since a deployment
@@ -93,10 +95,9 @@ func (w *watcher) connected(ctx context.Context) error {
 
 // follow reads the files anew when their keys have been left alone for a while.
 func (w *watcher) follow(ctx context.Context, client *clientv3.Client, events clientv3.WatchChan) error {
-	quiet := time.NewTimer(watchMost)
-	quiet.Stop()
-	defer quiet.Stop()
-	var first time.Time
+	still := quiet.New(watchMost, watchQuiet, watchMost)
+	still.Stop() // until the first change
+	defer still.Stop()
 	for {
 		select {
 		case event, ok := <-events:
@@ -106,12 +107,9 @@ func (w *watcher) follow(ctx context.Context, client *clientv3.Client, events cl
 			if !ok {
 				return errLost
 			}
-			if first.IsZero() {
-				first = time.Now()
-			}
-			quiet.Reset(max(0, min(watchQuiet, watchMost-time.Since(first))))
-		case <-quiet.C:
-			first = time.Time{}
+			still.Changed()
+		case <-still.C:
+			still.Begin()
 			files, _, err := w.read(ctx, client)
 			if err != nil {
 				return err

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/mevdschee/tqserver/core/quiet"
 )
 
 // How long files must have been left alone before something is made of them,
@@ -31,9 +33,8 @@ func (p Program) Watch(ctx context.Context, changed func()) error {
 		return err
 	}
 	last, fresh := p.state(), false
-	quiet := time.NewTimer(quietTime)
-	defer quiet.Stop()
-	var first time.Time
+	still := quiet.New(quietTime, quietTime, quietMost)
+	defer still.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -42,17 +43,14 @@ func (p Program) Watch(ctx context.Context, changed func()) error {
 			if !ok {
 				return nil
 			}
-			quiet.Reset(quietTime)
+			still.Again()
 		case _, ok := <-w.Events:
 			if !ok {
 				return nil
 			}
-			if first.IsZero() {
-				first = time.Now()
-			}
-			quiet.Reset(max(0, min(quietTime, quietMost-time.Since(first))))
-		case <-quiet.C:
-			first = time.Time{}
+			still.Changed()
+		case <-still.C:
+			still.Begin()
 			if err := p.follow(w); err != nil {
 				return err
 			}
