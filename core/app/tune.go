@@ -24,8 +24,9 @@ func tuneMemory() {
 
 // tuneProcessors leaves every other processor to the workers, which do at least as
 // much for a request. With as many as there are, Go wakes a thread for each
-// goroutine that becomes ready, and takes the time from the workers: 9 % of all processor time of a small PHP request on two of them
-// (docs/benchmarks/notes.md). It is overruled by GOMAXPROCS.
+// goroutine that becomes ready, and takes the time from the workers: 9 % of all
+// processor time of a small PHP request on two of them (docs/benchmarks/notes.md). It
+// is overruled by GOMAXPROCS.
 func tuneProcessors() {
 	if _, set := os.LookupEnv("GOMAXPROCS"); !set {
 		runtime.GOMAXPROCS((runtime.GOMAXPROCS(0) + 1) / 2)

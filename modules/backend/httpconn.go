@@ -13,10 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/mevdschee/tqserver/sdk/cgi"
 	"github.com/mevdschee/tqserver/sdk/fastcgi"
+	"github.com/mevdschee/tqserver/sdk/sockio"
 )
 
 // keepAliveMargin is how long before its process closes an idle connection it is
@@ -171,20 +170,8 @@ func (c *httpConn) Alive() bool {
 	if !c.until.IsZero() && time.Now().After(c.until) {
 		return false
 	}
-	conn, ok := c.nc.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var peeked error
-	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		_, _, peeked = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	})
-	return err == nil && (errors.Is(peeked, unix.EAGAIN) || errors.Is(peeked, unix.EINTR))
+	_, err := sockio.Peek(c.nc)
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, errors.ErrUnsupported)
 }
 
 // NetConn implements wire.

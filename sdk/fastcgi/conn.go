@@ -147,7 +147,7 @@ func (c *Conn) Alive() bool {
 }
 
 func (c *Conn) peek(fd uintptr) {
-	_, errno := peek(fd)
+	_, errno := sockio.PeekFD(fd)
 	c.peeked = errno == syscall.EAGAIN
 }
 

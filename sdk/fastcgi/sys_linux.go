@@ -32,19 +32,6 @@ func (v *vecReader) readv(fd uintptr) bool {
 	}
 }
 
-// peek looks at the next byte of a socket without taking it or waiting: 1 when
-// there is one, 0 at the end of the stream.
-func peek(fd uintptr) (int, syscall.Errno) {
-	var b [1]byte
-	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1,
-			syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
-		if errno != syscall.EINTR {
-			return int(n), errno
-		}
-	}
-}
-
 // Values of poll(2), which package syscall lacks.
 const (
 	pollErr = 0x8
