@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -310,85 +307,6 @@ func (j *job) worker(s *section) part {
 	return w
 }
 
-// interpreter finds the php-cgi and the php.ini that belong to a pool of Debian's.
-func (p *pool) interpreter(file string) (notes []string) {
-	m := debianPath.FindStringSubmatchIndex(file)
-	if m == nil {
-		return nil
-	}
-	version, folder := file[m[2]:m[3]], file[:m[1]]
-	if binary, err := exec.LookPath("php-cgi" + version); err == nil {
-		p.write("php.binary", binary, "")
-	} else {
-		notes = append(notes, fmt.Sprintf("%s: there is no php-cgi%s; install php%s-cgi and write php.binary, else the newest php-cgi on PATH runs the scripts", file, version, version))
-	}
-	if ini := filepath.Join(folder, "php.ini"); isFile(ini) {
-		p.write("php.config_file", ini, "")
-	}
-	here, cgi := names(filepath.Join(folder, "conf.d")), names(filepath.Join(filepath.Dir(filepath.Clean(folder)), "cgi", "conf.d"))
-	for _, name := range here {
-		if !slices.Contains(cgi, name) {
-			notes = append(notes, fmt.Sprintf("%s: PHP-FPM reads %sconf.d/%s, php-cgi has no such file in its conf.d; enable the extension for it (phpenmod -s cgi)", file, folder, name))
-		}
-	}
-	return notes
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
-}
-
-func names(folder string) []string {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil
-	}
-	all := make([]string, len(entries))
-	for i, e := range entries {
-		all[i] = e.Name()
-	}
-	return all
-}
-
-// root returns the document root of a pool, and how it was guessed.
-func (j *job) root(s *section) (root, why string) {
-	for _, name := range []string{s.name, ""} {
-		if root := j.options.Roots[name]; root != "" {
-			return root, ""
-		}
-	}
-	value := func(name, key string) string {
-		for _, l := range slices.Backward(s.lines) {
-			if l.name == name && l.key == key {
-				return l.value
-			}
-		}
-		return ""
-	}
-	var guesses [][2]string
-	if dir := value("chdir", ""); dir != "/" {
-		guesses = append(guesses, [2]string{dir, "its chdir"})
-	}
-	for _, name := range []string{"php_admin_value", "php_value"} {
-		guesses = append(guesses, [2]string{value(name, "doc_root"), "its doc_root"})
-		for part := range strings.SplitSeq(value(name, "open_basedir"), ":") {
-			if !slices.ContainsFunc([]string{"/tmp", "/var/tmp", "/usr", "/var/lib/php", "/dev", "/proc", "/etc"}, func(other string) bool {
-				return part == other || strings.HasPrefix(part, other+"/")
-			}) {
-				guesses = append(guesses, [2]string{part, "the first folder of its open_basedir"})
-			}
-		}
-	}
-	guesses = append(guesses, [2]string{"/var/www", "where Debian's web servers have theirs"})
-	for _, g := range guesses {
-		if info, err := os.Stat(g[0]); filepath.IsAbs(g[0]) && err == nil && info.IsDir() {
-			return filepath.Clean(g[0]), "document_root is " + g[1] + ": " + filepath.Clean(g[0]) + "; say --root " + s.name + "=DIR for another"
-		}
-	}
-	return "/var/www", "no folder was found for document_root: /var/www was written, which is not there; say --root " + s.name + "=DIR"
-}
-
 // check takes out the php.ini settings that the plugin does not take: PHP-FPM
 // passes over what no extension knows.
 func (p *pool) check(folder, root string, entries []entry) (notes []string) {
@@ -438,31 +356,4 @@ func split(path string) (group, key string) {
 	}
 	group, key, _ = strings.Cut(path, ".")
 	return group, key
-}
-
-// Write writes the files below folder, or none when one of them is there.
-func (r *Result) Write(folder string) error {
-	var there []error
-	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
-		if _, err := os.Lstat(filepath.Join(folder, name)); !errors.Is(err, fs.ErrNotExist) {
-			there = append(there, fmt.Errorf("%s is there already; remove it, or choose another --out", filepath.Join(folder, name)))
-		}
-	}
-	if len(there) > 0 {
-		return errors.Join(there...)
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
-		path := filepath.Join(folder, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		mode := fs.FileMode(0o644)
-		if filepath.Base(name) == "worker.yaml" || name == r.Report {
-			mode = 0o640 // env[] and php_admin_value[] may hold secrets
-		}
-		if err := os.WriteFile(path, r.Files[name], mode); err != nil {
-			return err
-		}
-	}
-	return nil
 }
