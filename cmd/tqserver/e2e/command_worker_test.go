@@ -153,20 +153,7 @@ func TestWebSocketToNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.CloseNow() }()
-	c.SetReadLimit(1 << 20)
-	began := time.Now()
-	for _, message := range [][]byte{[]byte("hi"), noise(300 << 10), {}, nil} {
-		if message == nil { // a socket may be silent for longer than a request may run
-			poll(t, 5*time.Second, "more than request_timeout has passed", func() bool { return time.Since(began) > 1500*time.Millisecond })
-			message = []byte("still there")
-		}
-		if err := c.Write(t.Context(), websocket.MessageBinary, message); err != nil {
-			t.Fatal(err)
-		}
-		if _, got, err := c.Read(t.Context()); err != nil || !bytes.Equal(got, message) {
-			t.Fatalf("%d bytes came back of %d, %v", len(got), len(message), err)
-		}
-	}
+	converse(t, c, 300<<10)
 	for text, stream := range map[string]string{"chat on port": "stdout", "and a warning": "stderr"} {
 		if line, ok := s.log.find(0, text); !ok || line.text("worker") != "chat" || line.text("plugin") != "command" || line.text("stream") != stream {
 			t.Errorf("%+v", line)

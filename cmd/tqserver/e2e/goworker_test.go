@@ -33,19 +33,13 @@ func goFolder(t *testing.T, section string, more map[string]string) string {
 	return dir
 }
 
-// WebSocket from a client by the HTTP front to a Go worker; a server that is
-// told to stop lets it say goodbye, and does not wait for it.
-func TestWebSocketThroughTheServer(t *testing.T) {
-	t.Parallel()
-	s := start(t, options{dir: goFolder(t, "  pool: {request_timeout: 1s}\n", nil)})
-	c, _, err := websocket.Dial(t.Context(), "ws://"+s.http+"/socket", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.CloseNow() }()
+// converse has messages come back from an echoing WebSocket of a worker whose
+// request_timeout is a second, one of them of the given size.
+func converse(t *testing.T, c *websocket.Conn, size int) {
+	t.Helper()
 	c.SetReadLimit(1 << 20)
 	began := time.Now()
-	for _, message := range [][]byte{[]byte("hi"), noise(60 << 10), {}, nil} {
+	for _, message := range [][]byte{[]byte("hi"), noise(size), {}, nil} {
 		if message == nil { // a socket may be silent for longer than a request may run
 			poll(t, 5*time.Second, "more than request_timeout has passed", func() bool { return time.Since(began) > 1500*time.Millisecond })
 			message = []byte("still there")
@@ -57,6 +51,19 @@ func TestWebSocketThroughTheServer(t *testing.T) {
 			t.Fatalf("%d bytes came back of %d, %v", len(got), len(message), err)
 		}
 	}
+}
+
+// WebSocket from a client by the HTTP front to a Go worker; a server that is
+// told to stop lets it say goodbye, and does not wait for it.
+func TestWebSocketThroughTheServer(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{dir: goFolder(t, "  pool: {request_timeout: 1s}\n", nil)})
+	c, _, err := websocket.Dial(t.Context(), "ws://"+s.http+"/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseNow() }()
+	converse(t, c, 60<<10)
 	family := s.family()
 	s.signal(t, unix.SIGTERM)
 	if _, _, err := c.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
