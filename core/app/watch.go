@@ -84,7 +84,7 @@ func (p *process) watchFiles(g *generation) error {
 		return err
 	}
 	last := g.content
-	still := quiet.New(0, watchQuiet, watchMost) // at once: what changed before the folders were watched
+	still := quiet.New(watchQuiet, watchMost)
 	defer still.Stop()
 	for {
 		select {

@@ -95,7 +95,7 @@ func (w *watcher) connected(ctx context.Context) error {
 
 // follow reads the files anew when their keys have been left alone for a while.
 func (w *watcher) follow(ctx context.Context, client *clientv3.Client, events clientv3.WatchChan) error {
-	still := quiet.New(watchMost, watchQuiet, watchMost)
+	still := quiet.New(watchQuiet, watchMost)
 	still.Stop() // until the first change
 	defer still.Stop()
 	for {

@@ -33,7 +33,7 @@ func (p Program) Watch(ctx context.Context, changed func()) error {
 		return err
 	}
 	last, fresh := p.state(), false
-	still := quiet.New(quietTime, quietTime, quietMost)
+	still := quiet.New(quietTime, quietMost)
 	defer still.Stop()
 	for {
 		select {

@@ -16,10 +16,10 @@ type Timer struct {
 	first      time.Time // change since Begin; zero for none
 }
 
-// New returns a Timer that fires first after the given time, whatever happens, then
-// rest after a change, not later than most after the first one.
-func New(after, rest, most time.Duration) *Timer {
-	t := &Timer{timer: time.NewTimer(after), rest: rest, most: most}
+// New returns a Timer that fires rest after the last change, not later than most after
+// the first one. It begins as after a change: what came before nobody has told.
+func New(rest, most time.Duration) *Timer {
+	t := &Timer{timer: time.NewTimer(rest), rest: rest, most: most}
 	t.C = t.timer.C
 	return t
 }

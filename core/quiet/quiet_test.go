@@ -9,7 +9,7 @@ import (
 func TestFiresWhenLeftAloneOrAtTheLatest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rest, most = 100 * time.Millisecond, time.Second
-		q := New(time.Hour, rest, most)
+		q := New(rest, most)
 		defer q.Stop()
 		began := time.Now()
 		fires := func(want time.Duration) {
@@ -21,6 +21,7 @@ func TestFiresWhenLeftAloneOrAtTheLatest(t *testing.T) {
 			q.Begin()
 			began = time.Now()
 		}
+		fires(rest)
 		q.Changed()
 		<-time.After(rest / 2)
 		q.Changed()
