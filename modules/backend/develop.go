@@ -44,7 +44,7 @@ func (d *definition) refresh(ctx context.Context, log *slog.Logger) error {
 // inTrouble notes, in development, how the last launch went, and says whether
 // there is something to show instead of an answer.
 func (s *site) inTrouble(err error) bool {
-	if !s.develops() {
+	if !s.develops() || s.life.Err() != nil { // a build that the stop has cut short is no trouble
 		return false
 	}
 	if err == nil {
