@@ -68,6 +68,9 @@ func readStack(m memory, l layout, globals uint64) (stack []string, err error) {
 			return stack, err
 		}
 		if now, err2 := readPointer(m, globals, l.current); err == nil && err2 == nil && now == top {
+			if len(stack) == 0 { // placeholders alone
+				return nil, errNoScript
+			}
 			return stack, nil
 		}
 	}

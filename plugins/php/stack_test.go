@@ -130,6 +130,10 @@ func TestStackIsBoundedAndChecked(t *testing.T) {
 	if stack, err := readStack(m, l, m.start(l, 0)); len(stack) > 0 || !errors.Is(err, errNoScript) {
 		t.Errorf("idle: %v, %v", stack, err)
 	}
+	lone, _ := m.take(frameSize)
+	if stack, err := readStack(m, l, m.start(l, lone)); len(stack) > 0 || !errors.Is(err, errNoScript) {
+		t.Errorf("a placeholder alone: %v, %v", stack, err)
+	}
 	deep := uint64(0)
 	for range 3 * stackDepth {
 		deep = m.call(l, deep, userFunction, "", "f", "/a.php", 1, false)
