@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -211,6 +212,7 @@ func (p *plugin) lost(inst *instance, reason error) {
 	if err := inst.bury(ctx); err != nil {
 		p.log.Error("killing a lost plugin", "error", err)
 	}
+	inst.goOn()
 	p.mu.Lock()
 	p.orphans = append(slices.DeleteFunc(p.orphans, (*instance).empty), inst)
 	l := p.lent
@@ -245,6 +247,18 @@ func (p *plugin) watchOrphans(l *lease, reason error) {
 		if !l.outlives() {
 			p.down(l.inst, reason.Error())
 			return
+		}
+	}
+}
+
+// goOn lets what a dead plugin has stopped go on: the one that was to do so is
+// gone, and without its parent a php-cgi has fewer and fewer children.
+func (i *instance) goOn() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, g := range i.groups {
+		if err := g.Signal(syscall.SIGCONT); err != nil {
+			i.log.Debug("waking what a dead plugin left", "group", g.ID, "error", err)
 		}
 	}
 }

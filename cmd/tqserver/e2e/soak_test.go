@@ -56,7 +56,7 @@ func TestSoak(t *testing.T) {
 			t.Fatalf("TQ_SOAK: give a duration of an hour at most: %v", err)
 		}
 	}
-	files := appPool("max_workers: 6, max_requests: 40, max_memory: 4MiB, idle_timeout: 500ms, request_timeout: 1s, abort_timeout: 1s, queue: {length: 1000, wait: 20s}")
+	files := appPool("max_workers: 6, max_requests: 40, max_memory: 4MiB, idle_timeout: 500ms, request_timeout: 2s, abort_timeout: 1s, queue: {length: 1000, wait: 20s}")
 	s := start(t, options{files: files, sets: []string{`admin.listen=["unix:admin.sock"]`}})
 	s.allow("crash.php", "spin.php", "crashes in a row", "php-cgi", "plugin")
 	fronts := s.fronts(t)[:4]
@@ -90,7 +90,9 @@ func TestSoak(t *testing.T) {
 		got, err := do(c, "POST", f.url("/echo.php"), strings.NewReader(body))
 		a.want(&a.ok, 200, got, err)
 	})
-	loop(150*time.Millisecond, func(c *http.Client, f front, n int) {
+	// Fewer than make a crash loop: php-cgi is held back in one for as long as a
+	// request may take here.
+	loop(1500*time.Millisecond, func(c *http.Client, f front, n int) {
 		got, err := do(c, "GET", f.url("/crash.php?how="+[]string{"segv", "kill"}[n%2]), nil)
 		a.want(&a.crashed, 502, got, err)
 	})
