@@ -100,6 +100,18 @@ func TestChildrenOutliveTheirPlugin(t *testing.T) {
 	}
 }
 
+// What a plugin has stopped goes on when the plugin has gone, before another is ready.
+func TestStoppedChildrenGoOnWithoutTheirPlugin(t *testing.T) {
+	t.Parallel()
+	h := newTestHost(t, func(timing *timing) { timing.backoff = time.Hour })
+	p, pool := start(t, h, spec(t, faulty.Settings{Child: true}))
+	child := serverPID(t, pool.wait(t, 0))
+	kill(t, child, syscall.SIGSTOP)
+	kill(t, pluginPID(t, h, 0), syscall.SIGKILL)
+	eventually(t, "the child goes on", func() bool { return procState(child) == "S" })
+	stop(t, p)
+}
+
 func TestOrphansThatDie(t *testing.T) {
 	t.Parallel()
 	h := newTestHost(t, func(timing *timing) { timing.backoff = time.Second })

@@ -41,7 +41,8 @@ func (p *plugin) runChild(ctx context.Context, w sdk.Worker, report func(sdk.Sta
 		return err
 	}
 	defer lines.Close()
-	proc, err := process.Start(process.Spec{Path: executable, Args: []string{ChildArg}, Stdin: file, Stderr: output})
+	// In a session of its own, as php-cgi: see there.
+	proc, err := process.Start(process.Spec{Path: executable, Args: []string{ChildArg}, Stdin: file, Stderr: output, NewSession: true})
 	if err != nil {
 		return err
 	}
