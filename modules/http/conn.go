@@ -48,7 +48,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		<-l.places
 		return nil, err
 	}
-	t := &timedConn{Conn: c, io: sockio.New(c), write: l.write}
+	t := &timedConn{Conn: c, reader: newReader(c), write: l.write}
 	boundUnsent(c)
 	t.answered = sync.OnceFunc(func() { l.unanswered.Delete(t) })
 	t.leave = sync.OnceFunc(func() { <-l.places })
@@ -121,9 +121,9 @@ func (l *listener) Close() error {
 
 type timedConn struct {
 	net.Conn
-	io    *sockio.Conn // reads and writes Conn
-	write time.Duration
-	leave func() // gives the place back
+	reader *reader // of Conn
+	write  time.Duration
+	leave  func() // gives the place back
 	// answered is called when the first request is handled.
 	answered func()
 	heard    atomic.Bool // some bytes have come
@@ -131,7 +131,7 @@ type timedConn struct {
 }
 
 func (c *timedConn) Read(p []byte) (int, error) {
-	n, err := c.io.Read(p)
+	n, err := c.reader.Read(p)
 	if n > 0 && !c.heard.Load() {
 		c.heard.Store(true)
 	}
@@ -172,7 +172,7 @@ func (c *timedConn) Write(p []byte) (int, error) {
 	if err := c.allowWrite(); err != nil {
 		return 0, err
 	}
-	return c.io.Write(p)
+	return c.reader.io.Write(p)
 }
 
 // allowWrite sees to it that at least c.write is left for the next write. The
@@ -186,16 +186,20 @@ func (c *timedConn) allowWrite() error {
 	return c.Conn.SetWriteDeadline(c.until)
 }
 
+// SetReadDeadline is net.Conn's.
+func (c *timedConn) SetReadDeadline(t time.Time) error { return c.reader.SetReadDeadline(t) }
+
 // SetWriteDeadline is for who takes the connection over (WebSocket).
 func (c *timedConn) SetWriteDeadline(t time.Time) error {
 	c.until = time.Time{}
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// SetDeadline is for who takes the connection over.
+// SetDeadline is for who takes the connection over; net/http calls it when it gives
+// the connection away, and at no other time.
 func (c *timedConn) SetDeadline(t time.Time) error {
-	c.until = time.Time{}
-	return c.Conn.SetDeadline(t)
+	c.reader.take()
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // ReadFrom keeps the kernel's way from a file to a socket (sendfile) open.
