@@ -9,6 +9,7 @@ import (
 
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/process"
+	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
 // PluginSpec says which executable runs a worker, and with what.
@@ -34,6 +35,18 @@ type PluginSpec struct {
 	// Limits and Cgroup bound the processes that run the application.
 	Limits process.Limits
 	Cgroup CgroupLimits
+}
+
+// PluginEnvProblem says why a variable cannot be in the environment of a plugin; empty
+// means that it can. Names of the plugin protocol are not for others.
+func PluginEnvProblem(name, value string) string {
+	switch {
+	case !settings.EnvName(name), strings.HasPrefix(name, "PLUGIN_"), strings.HasPrefix(name, "TQSERVER_"):
+		return "is not a name for the environment of a plugin: letters, digits and _, not beginning with PLUGIN_ or TQSERVER_"
+	case strings.ContainsRune(value, 0):
+		return "holds a NUL byte"
+	}
+	return ""
 }
 
 // PluginType is a type of worker that the configuration adds: an executable that

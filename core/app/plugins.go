@@ -62,10 +62,8 @@ func validPlugins(plugins []pluginConfig) []settings.Problem {
 			say("command", "%s", problem)
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Env)) {
-			if !settings.EnvName(name) || strings.HasPrefix(name, "PLUGIN_") || strings.HasPrefix(name, "TQSERVER_") {
-				say(settings.Join("env", name), "is not a name for the environment of a plugin: letters, digits and _, not beginning with PLUGIN_ or TQSERVER_")
-			} else if strings.ContainsRune(p.Env[name], 0) {
-				say(settings.Join("env", name), "holds a NUL byte")
+			if problem := api.PluginEnvProblem(name, p.Env[name]); problem != "" {
+				say(settings.Join("env", name), "%s", problem)
 			}
 		}
 		if sum, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(sum) != 32) {

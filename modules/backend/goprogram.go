@@ -3,19 +3,23 @@ package backend
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/mevdschee/tqserver/core/api"
 	"github.com/mevdschee/tqserver/core/gobuild"
 	"github.com/mevdschee/tqserver/sdk/settings"
 )
 
 // goSection is what this module reads of the section "go"; the rest is the worker's own.
 type goSection struct {
-	Binary string       `conf:"binary" doc:"The worker's executable, relative to its folder." source:"bin and the worker's name, when the folder has Go source; else it has to be given"`
-	Source string       `conf:"source" doc:"Folder of the program's Go source (package main), relative to the worker's folder: the executable is built of it at the start when it is missing or older." source:"the worker's folder, when Go files are there"`
-	Build  bool         `conf:"build" doc:"Whether the executable is built of the source; false means that it comes ready-made." source:"a checkout runs as it is"`
-	Pool   poolSettings `conf:"pool" doc:"How requests meet the worker's process."`
+	Binary string                     `conf:"binary" doc:"The worker's executable, relative to its folder." source:"bin and the worker's name, when the folder has Go source; else it has to be given"`
+	Source string                     `conf:"source" doc:"Folder of the program's Go source (package main), relative to the worker's folder: the executable is built of it at the start when it is missing or older." source:"the worker's folder, when Go files are there"`
+	Build  bool                       `conf:"build" doc:"Whether the executable is built of the source; false means that it comes ready-made." source:"a checkout runs as it is"`
+	Env    map[string]settings.Secret `conf:"env" doc:"Environment of the worker's process, beside PATH, LANG, LC_ALL, TZ and TMPDIR of the server. A value may be file:/run/secrets/x or env:NAME, which stand for what the file or the server's own environment holds." source:"none: the server's own environment may hold secrets"`
+	Pool   poolSettings               `conf:"pool" doc:"How requests meet the worker's process."`
 }
 
 func defaultGo() goSection { return goSection{Build: true, Pool: streamPool()} }
@@ -23,7 +27,7 @@ func defaultGo() goSection { return goSection{Build: true, Pool: streamPool()} }
 // goProgram is the worker's own binary, perhaps to be built.
 func goProgram(d *definition, section map[string]any) []settings.Problem {
 	own := map[string]any{}
-	for _, name := range []string{"binary", "source", "build"} {
+	for _, name := range []string{"binary", "source", "build", "env"} {
 		if value, there := section[name]; there {
 			own[name] = value
 			delete(section, name)
@@ -31,6 +35,9 @@ func goProgram(d *definition, section map[string]any) []settings.Problem {
 	}
 	g := defaultGo()
 	if problems := settings.Decode(own, &g); len(problems) > 0 {
+		return problems
+	}
+	if problems := d.addEnv(g.Env); len(problems) > 0 {
 		return problems
 	}
 	folder := d.spec.Folder
@@ -59,6 +66,18 @@ func goProgram(d *definition, section map[string]any) []settings.Problem {
 		return problems
 	}
 	return nil
+}
+
+// addEnv gives the worker's process its environment.
+func (d *definition) addEnv(env map[string]settings.Secret) (bad []settings.Problem) {
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		value := env[name].Reveal()
+		if problem := api.PluginEnvProblem(name, value); problem != "" {
+			bad = append(bad, settings.Problem{Path: settings.Join("env", name), Message: problem})
+		}
+		d.spec.Env = append(d.spec.Env, name+"="+value)
+	}
+	return bad
 }
 
 // executable finds what cannot be started; missing may be what is yet to be built.

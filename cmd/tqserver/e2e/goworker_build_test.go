@@ -18,6 +18,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"os"
 
 	"example.org/hello/greet"
 	"github.com/mevdschee/tqserver/sdk"
@@ -28,7 +29,7 @@ var page string
 
 func main() {
 	sdk.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, greet.Text, " ", page)
+		fmt.Fprint(w, greet.Text, " ", page, os.Getenv("PUNCTUATION"))
 	}))
 }
 `
@@ -135,12 +136,24 @@ func TestGoWorkerIsBuilt(t *testing.T) {
 	restart(0)
 	says("hello two page two")
 
+	worker := s.path("workers/hello/config/worker.yaml")
+	write(t, worker, "path: /\ntype: go\ngo:\n  env: {PUNCTUATION: \"!\"}\n")
+	if said, code := command(t, s.dir, "reload"); code != 0 {
+		t.Fatal(said)
+	}
+	says("hello two page two!")
+	write(t, worker, "path: /\ntype: go\ngo:\n  env: {PLUGIN_X: \"?\"}\n")
+	if said, code := command(t, s.dir, "check"); code != 1 || !strings.Contains(said, "worker.yaml:4:9: go.env.PLUGIN_X:") {
+		t.Errorf("check: exit code %d: %s", code, said)
+	}
+	write(t, worker, "path: /\ntype: go\n")
+
 	write(t, s.path("workers/hello/greet/greet.go"), "package greet\n\nconst Text = nobody\n")
 	mistake := s.path("workers/hello/greet/greet.go") + ":3:14: undefined: nobody"
 	if said := restart(1); !strings.Contains(said, mistake) || !strings.Contains(said, "the old ones serve on") {
 		t.Errorf("%s", said)
 	}
-	says("hello two page two")
+	says("hello two page two!")
 	if said, code := command(t, s.dir, "check"); code != 1 || !strings.Contains(said, mistake) {
 		t.Errorf("check: exit code %d: %s", code, said)
 	}
@@ -159,7 +172,7 @@ func TestGoWorkerThatDoesNotBuild(t *testing.T) {
 	})
 	dir := folder(t, options{workers: []string{}, files: files})
 	write(t, filepath.Join(dir, "workers/hello/main.go"), helloMain+"\nvar x int = nobody\n")
-	mistake := regexp.MustCompile(`workers/hello/main\.go:21:13: undefined: nobody`)
+	mistake := regexp.MustCompile(`workers/hello/main\.go:22:13: undefined: nobody`)
 	if said, code := command(t, dir, "serve"); code != 1 || !mistake.MatchString(said) {
 		t.Errorf("serve: exit code %d: %s", code, said)
 	}
