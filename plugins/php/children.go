@@ -81,11 +81,13 @@ func (c *children) stop() {
 }
 
 // run keeps a pidfd for every child. Scans find new children: often while one
-// is missing, and now and then, for kernels without pidfds, when none is.
+// is missing, most often at the start, for which requests may wait, and now and
+// then, for kernels without pidfds, when none is.
 func (c *children) run() {
 	const soonest, latest, idle = 2 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second
 	var (
 		pause = soonest
+		most  = 4 * soonest
 		full  = c.full
 		over  = c.over
 		scan  = time.NewTimer(0)
@@ -144,13 +146,13 @@ func (c *children) run() {
 				died(death{child: k})
 			}
 			if len(now) < c.size {
-				pause = min(2*pause, latest)
+				pause = min(2*pause, most)
 				scan.Reset(pause)
 				continue
 			}
 			if full != nil {
 				close(full)
-				full = nil
+				full, most = nil, latest
 			}
 			pause = soonest
 			scan.Reset(idle)

@@ -16,11 +16,12 @@ const (
 
 // The waits before a php-cgi that is ill may fork again: the first, doubled at
 // each death after a wait, up to holdChild for each of its children, which is
-// ten forks in a second, but not below or above the bounds.
+// ten forks in a second, but not below or above the bounds. Requests that do not
+// crash wait as well when no child is left.
 const (
 	holdFirst = 250 * time.Millisecond
 	holdChild = 100 * time.Millisecond
-	holdLeast = 2 * time.Second
+	holdLeast = 500 * time.Millisecond
 	holdMost  = 10 * time.Second
 )
 
