@@ -6,11 +6,20 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 )
 
 // chunkSize is how much of a response is read from a worker at once; one
 // FastCGI record of php-cgi carries at most this much of an echo.
 const chunkSize = 32 << 10
+
+// The beginning of a piece waits for linger, or until there is lingerMost of it: a
+// page that a script flushes in parts goes out at once, with its length, and costs
+// the client and the network one piece instead of many.
+const (
+	linger     = 5 * time.Millisecond
+	lingerMost = 64 << 10
+)
 
 // errGone says that nobody reads the buffer any more.
 var errGone = errors.New("the client has gone")
@@ -32,11 +41,22 @@ type buffer struct {
 	gone     bool  // the reader left
 	served   bool  // it left because it had all it wanted
 	pool     *sync.Pool
+
+	head    bool        // the response's head has not been taken, either
+	blocked bool        // the writer waits
+	late    bool        // what is there has waited for linger
+	timer   *time.Timer // of that wait
 }
 
 func newBuffer(memory, fileMost int64, folder string, chunks *sync.Pool) *buffer {
 	b := &buffer{memory: memory, fileMost: fileMost, folder: folder, pool: chunks}
 	b.change.L = &b.mu
+	b.timer = time.AfterFunc(linger, func() {
+		b.mu.Lock()
+		b.late = true
+		b.change.Broadcast()
+		b.mu.Unlock()
+	})
 	return b
 }
 
@@ -69,10 +89,17 @@ func (b *buffer) store(chunk []byte) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.gone && b.full(len(chunk)) {
+		b.blocked = true
+		b.change.Broadcast()
 		b.change.Wait()
 	}
+	b.blocked = false
 	if b.gone {
 		return errGone
+	}
+	if b.inChunks == 0 && b.from == b.to {
+		b.late = false
+		b.timer.Reset(linger)
 	}
 	last := len(b.chunks) - 1
 	switch {
@@ -127,15 +154,34 @@ func (b *buffer) end(err error) {
 	b.mu.Unlock()
 }
 
-// next waits for the next piece; more says whether another is there already,
-// so that a flush can be spared. The piece must be given back by recycle.
-// After the last piece it returns io.EOF, or why the response broke off.
+// await returns when there is something to send, or nothing more comes. Callers
+// hold mu.
+func (b *buffer) await() {
+	for b.err == nil && b.from == b.to && b.inChunks < lingerMost && ((b.inChunks == 0 && !b.head) || (!b.late && !b.blocked)) {
+		b.change.Wait()
+	}
+}
+
+// begin waits until the head is to be sent: with the first piece, or linger after it
+// came. It returns how much of the body has come; err is io.EOF when that is all of
+// it, or why it broke off before anything was to be sent.
+func (b *buffer) begin() (have int64, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.head = true
+	b.await()
+	return b.inChunks + b.to - b.from, b.err
+}
+
+// next waits for the next piece; more says whether another, or the end, is there
+// already, so that a flush can be spared. After begin the first may be empty, when
+// the head goes alone. The piece must be given back by recycle. After the last piece
+// it returns io.EOF, or why the response broke off.
 func (b *buffer) next() (piece []byte, more bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.chunks) == 0 && b.from == b.to && b.err == nil {
-		b.change.Wait()
-	}
+	b.await()
+	defer func() { b.head = false }()
 	switch {
 	case len(b.chunks) > 0:
 		piece = b.chunks[0]
@@ -151,13 +197,16 @@ func (b *buffer) next() (piece []byte, more bool, err error) {
 		}
 		b.from += int64(n)
 	default:
-		return nil, false, b.err
+		return nil, false, b.err // nil for the head alone
 	}
 	b.change.Broadcast()
-	return piece, len(b.chunks) > 0 || b.from < b.to, nil
+	return piece, len(b.chunks) > 0 || b.from < b.to || errors.Is(b.err, io.EOF), nil
 }
 
 func (b *buffer) recycle(piece []byte) {
+	if cap(piece) == 0 {
+		return
+	}
 	piece = piece[:0]
 	b.pool.Put(&piece)
 }
@@ -167,6 +216,7 @@ func (b *buffer) recycle(piece []byte) {
 func (b *buffer) leave(served bool) {
 	b.mu.Lock()
 	b.gone, b.served = true, served
+	b.timer.Stop()
 	b.chunks, b.inChunks, b.from, b.to = nil, 0, 0, 0
 	if b.file != nil {
 		_ = b.file.Close()

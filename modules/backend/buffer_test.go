@@ -113,6 +113,45 @@ func TestBufferKeepsSmallPiecesTogether(t *testing.T) {
 	}
 }
 
+func TestBufferKnowsTheLength(t *testing.T) {
+	const size = lingerMost / 2
+	for _, c := range []struct {
+		name             string
+		memory, fileMost int64
+	}{{"in memory", 1 << 20, 0}, {"in the file", 1 << 10, 1 << 20}} {
+		b := newBuffer(c.memory, c.fileMost, t.TempDir(), newChunks())
+		if err := b.fill(strings.NewReader(strings.Repeat("x", size))); err != nil {
+			t.Fatal(err)
+		}
+		if have, err := b.begin(); have != size || !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %d, %v", c.name, have, err)
+		}
+		if got, err := take(t, b); len(got) != size || !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %d bytes, %v", c.name, len(got), err)
+		}
+		b.leave(true)
+	}
+}
+
+// What is enough is sent on at once, and a writer that has to wait is not let wait.
+func TestBufferWaitsForNoMore(t *testing.T) {
+	b := newBuffer(1<<20, 0, t.TempDir(), newChunks())
+	b.timer.Stop()
+	filled := make(chan error, 1)
+	go func() { filled <- b.fill(io.LimitReader(&counter{}, lingerMost)) }()
+	if have, err := b.begin(); have < lingerMost || err != nil && !errors.Is(err, io.EOF) {
+		t.Errorf("%d, %v", have, err)
+	}
+	<-filled
+	b = newBuffer(100, 0, t.TempDir(), newChunks())
+	b.timer.Stop()
+	go func() { filled <- b.fill(iotest.OneByteReader(io.LimitReader(&counter{}, 1000))) }()
+	if got, err := take(t, b); len(got) != 1000 || !errors.Is(err, io.EOF) {
+		t.Errorf("%d, %v", len(got), err)
+	}
+	<-filled
+}
+
 func TestSpoolKeepsTheWholeBody(t *testing.T) {
 	for _, c := range []struct {
 		name           string

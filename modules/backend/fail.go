@@ -137,6 +137,13 @@ func (c *call) badAnswer(err error) failure {
 	}
 }
 
+// brokenAnswer is badAnswer of a response whose head had come.
+func (c *call) brokenAnswer(err error) failure {
+	f := c.badAnswer(err)
+	f.what += ", in the midst of its response"
+	return f
+}
+
 // notSent says why a request never reached its worker.
 func (c *call) notSent(err error) failure {
 	if c.why != running {

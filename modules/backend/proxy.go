@@ -128,7 +128,7 @@ func (s *stream) relay(head *cgi.Head, piece, chunk []byte) bool {
 	if head.Trailer != "" {
 		s.w.Header().Set("Trailer", head.Trailer)
 	}
-	s.writeHead(head)
+	s.writeHead(head, -1)
 	var sent answered
 	for {
 		err := s.write(head, &sent, piece)
@@ -148,9 +148,7 @@ func (s *stream) relay(head *cgi.Head, piece, chunk []byte) bool {
 			return true
 		case err != nil:
 			s.interrupted()
-			f := s.badAnswer(err)
-			f.what += ", in the midst of its response"
-			s.fail(f)
+			s.fail(s.brokenAnswer(err))
 		}
 	}
 }

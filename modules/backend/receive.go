@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -30,7 +31,7 @@ func (c *call) receive(sender *sync.WaitGroup) {
 	if c.conn.Ended() {
 		// The usual case: the whole answer came in one piece.
 		c.finish(sender)
-		c.writeHead(head)
+		c.writeHead(head, int64(len(first)))
 		var sent answered
 		if err := c.write(head, &sent, first); err != nil && !errors.Is(err, errEnough) {
 			c.outcome = outcomeAborted
@@ -40,8 +41,7 @@ func (c *call) receive(sender *sync.WaitGroup) {
 		c.recycle(chunk)
 		return
 	}
-	c.writeHead(head)
-	c.stream(sender, head, first, chunk)
+	c.stream(sender, head, append(chunk[:0], first...))
 }
 
 func (c *call) recycle(chunk []byte) {
@@ -119,7 +119,8 @@ func processGone(err error) bool {
 	return false
 }
 
-func (c *call) writeHead(head *cgi.Head) {
+// writeHead sends the head; length is that of the body where it is known, or -1.
+func (c *call) writeHead(head *cgi.Head, length int64) {
 	h := c.w.Header()
 	head.CopyTo(h)
 	if head.LocalRedirect != "" {
@@ -130,6 +131,9 @@ func (c *call) writeHead(head *cgi.Head) {
 	}
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // net/http must not guess from the content
+	}
+	if length >= 0 && head.ContentLength < 0 && !c.bodyless(head) {
+		h.Set("Content-Length", strconv.FormatInt(length, 10)) // spares the client chunks
 	}
 	c.headSent = true
 	c.w.WriteHeader(head.Status)
@@ -178,18 +182,40 @@ func (c *call) write(head *cgi.Head, a *answered, piece []byte) error {
 // stream sends on what has come while more comes. A goroutine reads PHP's
 // answer into a buffer; it owns the connection, and gives it back when the
 // script has ended, which may be after the client was served or has left.
-func (c *call) stream(sender *sync.WaitGroup, head *cgi.Head, first, chunk []byte) {
+func (c *call) stream(sender *sync.WaitGroup, head *cgi.Head, first []byte) {
 	b := newBuffer(int64(c.config.ResponseMemory), int64(c.config.ResponseFile), c.spool, c.chunks)
-	go c.pump(b, sender)
 	served := false
 	defer func() { b.leave(served) }()
+	if len(first) == 0 {
+		b.recycle(first)
+	} else if err := b.store(first); err != nil {
+		b.end(err) // the disk's: memory is smaller than the first piece
+	}
+	go c.pump(b, sender)
 
+	length, err := b.begin()
+	switch {
+	case errors.Is(err, io.EOF):
+	case err != nil && (head.ContentLength < 0 || length < head.ContentLength):
+		c.fail(c.brokenAnswer(err)) // better than a part of it
+		return
+	default:
+		length = -1
+	}
+	c.writeHead(head, length)
 	control := http.NewResponseController(c.w)
 	var sent answered
-	piece, more := first, false
 	for {
-		err := c.write(head, &sent, piece)
-		b.recycle(chunk)
+		piece, more, err := b.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			c.checkLength(head, sent)
+			return
+		case err != nil:
+			c.fail(c.brokenAnswer(err))
+		}
+		err = c.write(head, &sent, piece)
+		b.recycle(piece)
 		if err == nil && !more {
 			err = control.Flush()
 		}
@@ -199,17 +225,6 @@ func (c *call) stream(sender *sync.WaitGroup, head *cgi.Head, first, chunk []byt
 			return
 		case err != nil:
 			c.fail(clientLeft("the client left before it had the whole response", err))
-		}
-		piece, more, err = b.next()
-		chunk = piece
-		switch {
-		case errors.Is(err, io.EOF):
-			c.checkLength(head, sent)
-			return
-		case err != nil:
-			f := c.badAnswer(err)
-			f.what += ", in the midst of its response"
-			c.fail(f)
 		}
 	}
 }

@@ -172,10 +172,10 @@ func TestAnswersOfAWorker(t *testing.T) {
 		{"a head without end", strings.Repeat(record(stdout, "A: "+strings.Repeat("x", 1000)+"\r\n"), 70), false, 502, "", "no valid CGI response head"},
 		{"closed before the answer", "", true, 502, "", "ended before it answered"},
 		{"closed in the head", record(stdout, "Content-Ty"), true, 502, "", "ended before it answered"},
-		{"closed in the body", record(stdout, good), true, 0, "", "in the midst of its response"},
-		{"closed in a record", record(stdout, good) + record(stdout, "more")[:9], true, 0, "", "in the midst of its response"},
+		{"closed in the body", record(stdout, good), true, 502, "", "in the midst of its response"},
+		{"closed in a record", record(stdout, good) + record(stdout, "more")[:9], true, 502, "", "in the midst of its response"},
 		{"closed after the promised length", record(stdout, "Content-Length: 2\r\n\r\nok"), true, 200, "ok", ""},
-		{"another request's record", record(stdout, good) + strings.Replace(record(stdout, "foreign"), "\x00\x01", "\x00\x02", 1), true, 0, "", "in the midst of its response"},
+		{"another request's record", record(stdout, good) + strings.Replace(record(stdout, "foreign"), "\x00\x01", "\x00\x02", 1), true, 502, "", "in the midst of its response"},
 		{"a message on STDERR", record(stderr, "PHP message: oh\nno") + record(stdout, good), false, 200, "ok", "PHP message: oh"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -199,6 +199,51 @@ func TestAnswersOfAWorker(t *testing.T) {
 			case c.status == 0:
 			case err != nil || status != c.status || status == 200 && body != c.body:
 				t.Errorf("got %d %q, %v", status, body, err)
+			}
+			if got := log.String(); !strings.Contains(got, c.log) || c.log == "" && got != "" {
+				t.Errorf("log: %q, want %q in it", got, c.log)
+			}
+		})
+	}
+}
+
+// A response that has begun is broken off; until then its end decides what it is.
+func TestResponseInParts(t *testing.T) {
+	for _, c := range []struct {
+		name, first, rest string
+		broken            bool
+		body, log         string
+	}{
+		{"head first", record(stdout, "Content-Type: text/plain\r\n\r\n"), record(stdout, "ok"), false, "ok", ""},
+		{"head and body first", record(stdout, good), record(stdout, " so far"), false, "ok so far", ""},
+		{"broken off", record(stdout, good), record(stdout, "more")[:8], true, "ok", "in the midst of its response"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var log lockedBuffer
+			begun := make(chan struct{})
+			e := fakeWorker(t, func(conn net.Conn, _ int) bool {
+				if _, err := io.WriteString(conn, c.first); err != nil {
+					return false
+				}
+				<-begun
+				rest := c.rest
+				if !c.broken {
+					rest += endRequest
+				}
+				_, err := io.WriteString(conn, rest)
+				return err == nil && !c.broken
+			})
+			s := httptest.NewServer(testWorker(t, slog.New(slog.NewTextHandler(&log, nil)), e, defaultPool()))
+			defer s.Close()
+			res, err := s.Client().Get(s.URL) // returns when the head is there
+			close(begun)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			if string(body) != c.body || (err != nil) != c.broken || res.ContentLength >= 0 {
+				t.Errorf("got %q of %d, %v", body, res.ContentLength, err)
 			}
 			if got := log.String(); !strings.Contains(got, c.log) || c.log == "" && got != "" {
 				t.Errorf("log: %q, want %q in it", got, c.log)

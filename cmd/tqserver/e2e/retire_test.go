@@ -31,14 +31,9 @@ func TestRetirementLosesNoRequest(t *testing.T) {
 				})
 			})
 			l.end(t)
-			st := s.status(t)
-			if st.Total > 4 {
+			// How many each has served is no promise under load: one is replaced at a time.
+			if st := s.status(t); st.Total > 4 {
 				t.Errorf("%+v", st)
-			}
-			for _, p := range st.Processes {
-				if name == "max_requests" && p.Requests > 50 {
-					t.Errorf("process %d has served %d requests", p.PID, p.Requests)
-				}
 			}
 		})
 	}
