@@ -5,50 +5,39 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 )
 
 // spy counts what a connection is told.
 type spy struct {
 	net.Conn
-	mu    sync.Mutex
-	reads int
-	told  []time.Time
+	begun chan struct{} // closed when the first read begins
+	reads atomic.Int32
+	told  atomic.Int32
 }
 
 func (s *spy) Read(p []byte) (int, error) {
-	s.mu.Lock()
-	s.reads++
-	s.mu.Unlock()
+	if s.reads.Add(1) == 1 {
+		close(s.begun)
+	}
 	return s.Conn.Read(p)
 }
 
 func (s *spy) SetReadDeadline(t time.Time) error {
-	s.mu.Lock()
-	s.told = append(s.told, t)
-	s.mu.Unlock()
+	s.told.Add(1)
 	return s.Conn.SetReadDeadline(t)
-}
-
-func (s *spy) seen() (reads, told int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reads, len(s.told)
 }
 
 func spied(t *testing.T) (r *reader, s *spy, client net.Conn) {
 	t.Helper()
-	goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	client, server := net.Pipe()
 	t.Cleanup(func() {
 		_ = client.Close()
 		_ = server.Close()
 	})
-	s = &spy{Conn: server}
+	s = &spy{Conn: server, begun: make(chan struct{})}
 	return newReader(s), s, client
 }
 
@@ -77,7 +66,7 @@ func TestReaderSparesTheKernel(t *testing.T) {
 		}
 		_ = r.SetReadDeadline(time.Time{})
 	}
-	if reads, told := s.seen(); reads > 4 || told > 2 { // one that watched for longer than watchAfter, at most
+	if reads, told := s.reads.Load(), s.told.Load(); reads > 4 || told > 2 { // one that watched for longer than watchAfter, at most
 		t.Errorf("%d reads, told %d deadlines", reads, told)
 	}
 }
@@ -99,9 +88,7 @@ func TestReaderBreaksOff(t *testing.T) {
 	var b [1]byte
 	watched := make(chan error, 1)
 	go func() { _, err := r.Read(b[:]); watched <- err }()
-	for reads := 0; reads == 0; reads, _ = s.seen() {
-		time.Sleep(time.Millisecond) //nolint:forbidigo // until the read has begun
-	}
+	<-s.begun
 	_ = r.SetReadDeadline(time.Unix(1, 0))
 	if err := <-watched; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error(err)
