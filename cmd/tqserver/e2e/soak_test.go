@@ -90,8 +90,8 @@ func TestSoak(t *testing.T) {
 		got, err := do(c, "POST", f.url("/echo.php"), strings.NewReader(body))
 		a.want(&a.ok, 200, got, err)
 	})
-	// Fewer than make a crash loop: php-cgi is held back in one for as long as a
-	// request may take here.
+	// Fewer than make a crash loop, in which php-cgi is held back and other requests
+	// wait: that has tests of its own.
 	loop(1500*time.Millisecond, func(c *http.Client, f front, n int) {
 		got, err := do(c, "GET", f.url("/crash.php?how="+[]string{"segv", "kill"}[n%2]), nil)
 		a.want(&a.crashed, 502, got, err)
