@@ -10,7 +10,8 @@ import (
 	"github.com/mevdschee/tqserver/sdk/sockio"
 )
 
-// watchAfter is how long a request runs before its client is watched.
+// watchAfter is how long a request runs at least before its client is watched; twice
+// that at most.
 const watchAfter = 10 * time.Millisecond
 
 // reader reads a connection for net/http, and spares it what most requests do not
@@ -68,10 +69,10 @@ func (r *reader) await() bool {
 		return false
 	}
 	r.waiting = true
-	if r.timer == nil {
-		r.timer = time.NewTimer(watchAfter)
+	if pause := untilWatch(); r.timer == nil {
+		r.timer = time.NewTimer(pause)
 	} else {
-		r.timer.Reset(watchAfter)
+		r.timer.Reset(pause)
 	}
 	r.mu.Unlock()
 	select {
@@ -140,6 +141,13 @@ func (r *reader) take() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.taken = true
+}
+
+// untilWatch gives watchAfter and what is left of the running watchAfter, so that
+// the waits of all connections end together: one wake-up of the process for all of
+// them instead of one for each request.
+func untilWatch() time.Duration {
+	return 2*watchAfter - time.Duration(time.Now().UnixNano())%watchAfter
 }
 
 // past says whether a deadline has passed.
