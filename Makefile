@@ -41,6 +41,7 @@ $(GOLANGCI):
 
 race: build
 	go test -race -timeout 15m ./...
+	go test -timeout 5m ./sdk/sockio ./sdk/fastcgi ./modules/backend # reads and writes that -race has not
 
 e2e: need-test build
 	go test -count=1 -v ./cmd/tqserver/e2e

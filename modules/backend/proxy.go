@@ -24,8 +24,9 @@ type stream struct {
 	call
 	control http.ResponseController // by value: it is not worth an allocation
 	hasBody bool
-	upgrade bool    // the client asks for another protocol
-	sending *upload // of the body, once it has begun
+	upgrade bool        // the client asks for another protocol
+	sending *upload     // of the body, once it has begun
+	gone    func() bool // ends the watch for the client, as context.AfterFunc's
 }
 
 func (h *streamHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,15 +49,13 @@ func (s *stream) serve() {
 		return
 	}
 	conn, whole := s.conn, false
-	// One request to a connection: closing it tells the process.
-	gone := context.AfterFunc(s.r.Context(), func() { _ = conn.Close() })
 	if s.hasBody && conn.fcgi != nil {
 		// Else net/http reads the whole body before it sends the answer's head.
 		_ = s.control.EnableFullDuplex()
 		s.sending = startUpload(conn, s.r)
 	}
 	defer func() {
-		if !gone() || !whole {
+		if !s.gone() || !whole {
 			_ = conn.Close()
 		}
 		s.sending.end(&s.control)
@@ -68,6 +67,16 @@ func (s *stream) serve() {
 // send sends the request's head. What an upgraded connection carries follows as
 // a body does.
 func (s *stream) send(conn *poolConn) error {
+	// One request to a connection: closing it tells the process.
+	s.gone = context.AfterFunc(s.r.Context(), func() { _ = conn.Close() })
+	err := s.sendHead(conn)
+	if err != nil {
+		s.gone()
+	}
+	return err
+}
+
+func (s *stream) sendHead(conn *poolConn) error {
 	if conn.http != nil {
 		return s.sendHTTP(conn.http)
 	}

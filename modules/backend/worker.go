@@ -154,7 +154,7 @@ func (c *call) startFCGI(conn *poolConn, params fastcgi.Params, body []byte) err
 	if last := len(params) - 1; last >= 0 && params[last].Name == queueTime {
 		params[last].Value = seconds(c.started.Sub(c.arrived))
 	}
-	return conn.fcgi.Start(fastcgi.Responder, true, params, body)
+	return conn.fcgi.Ask(fastcgi.Responder, true, params, body)
 }
 
 var errNoFCGI = errors.New("the worker's plugin has lent an endpoint that does not speak FastCGI, which scripts need")

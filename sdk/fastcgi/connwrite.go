@@ -23,6 +23,34 @@ const (
 //
 // Each pair is sent in one PARAMS record, which php-cgi insists on.
 func (c *Conn) Start(role Role, keepConn bool, params Params, body []byte) error {
+	return c.start(role, keepConn, params, body, false)
+}
+
+// Ask is Start that waits for the first bytes of the answer, too, as long as a Read
+// would, when the body is one of 16 KiB at most. That spares a system call. Read gives
+// those bytes, and what went wrong in the wait; nobody may read meanwhile.
+func (c *Conn) Ask(role Role, keepConn bool, params Params, body []byte) error {
+	return c.start(role, keepConn, params, body, body != nil)
+}
+
+// ask writes b and reads what comes then. The lock is for writing: others may abort.
+func (c *Conn) ask(b []byte) (int, error) {
+	c.wmu.Unlock()
+	defer c.wmu.Lock()
+	sent, n, err := c.io.Ask(b, c.rbuf)
+	if sent < len(b) {
+		return sent, err
+	}
+	c.sent.Store(true)
+	c.r, c.w = 0, n
+	if err != nil {
+		_ = c.netError(err) // Read says it
+	}
+	return sent, nil
+}
+
+// start does what Start and Ask have in common; wait is Ask's.
+func (c *Conn) start(role Role, keepConn bool, params Params, body []byte, wait bool) error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	if c.started && !c.Reusable() || c.readErr != nil {
@@ -49,7 +77,11 @@ func (c *Conn) Start(role Role, keepConn bool, params Params, body []byte) error
 		if body != nil {
 			b = appendHeader(b, typeStdin, requestID, 0, 0)
 		}
-		n, err = c.io.Write(b)
+		if wait {
+			n, err = c.ask(b)
+		} else {
+			n, err = c.io.Write(b)
+		}
 		c.keepBuf(b)
 	} else {
 		n, err = c.writeLarge(b, body, true)

@@ -26,6 +26,9 @@ type Conn struct {
 	wn    int
 	werr  syscall.Errno
 	wcall func(fd uintptr) bool
+	// Of Ask, guarded by both.
+	asking bool // the request is not written yet
+	acall  func(fd uintptr) bool
 }
 
 // New returns a Conn of nc. Connections that are not plain sockets of package net
@@ -38,7 +41,7 @@ func New(nc net.Conn) *Conn {
 			c.raw, _ = sc.SyscallConn() // an error leaves nil
 		}
 	}
-	c.rcall, c.wcall = c.tryRead, c.tryWrite
+	c.rcall, c.wcall, c.acall = c.tryRead, c.tryWrite, c.tryAsk
 	return c
 }
 
@@ -50,7 +53,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 	c.rmu.Lock()
 	defer c.rmu.Unlock()
 	c.rbuf, c.rn, c.rerr = p, 0, 0
-	err := c.raw.Read(c.rcall)
+	return c.read(c.raw.Read(c.rcall))
+}
+
+// read is the end of a Read that ended with err.
+func (c *Conn) read(err error) (int, error) {
 	c.rbuf = nil
 	switch {
 	case err != nil:
@@ -76,7 +83,11 @@ func (c *Conn) Write(p []byte) (int, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	c.wbuf, c.wn, c.werr = p, 0, 0
-	err := c.raw.Write(c.wcall)
+	return c.wrote(c.raw.Write(c.wcall))
+}
+
+// wrote is the end of a Write that ended with err.
+func (c *Conn) wrote(err error) (int, error) {
 	c.wbuf = nil
 	if err == nil && c.werr != 0 {
 		err = c.failed("write", c.werr)
