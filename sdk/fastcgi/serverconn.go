@@ -18,7 +18,7 @@ const (
 	inSize = 8 << 10
 	// followAfter is how long a handler may run in the goroutine that reads the
 	// connection before another takes the reading over, to see an ABORT, a
-	// closed connection or another request.
+	// closed connection or another request; it may be twice that.
 	followAfter = 5 * time.Millisecond
 	// lingerTime is how long what a web server still sends is read after the
 	// last answer, since closing before it is read would destroy the answer.
@@ -146,9 +146,9 @@ func (c *conn) run(r *Request) bool {
 	if !c.ticking {
 		c.ticking, c.tickSeq = true, c.seq
 		if c.timer == nil {
-			c.timer = time.AfterFunc(followAfter, c.tick)
+			c.timer = time.AfterFunc(untilTick(), c.tick)
 		} else {
-			c.timer.Reset(followAfter)
+			c.timer.Reset(untilTick())
 		}
 	}
 	c.mu.Unlock()
@@ -169,7 +169,13 @@ func (c *conn) run(r *Request) bool {
 	return true
 }
 
-// tick runs every followAfter while handlers run inline.
+// untilTick gives followAfter and what is left of the running followAfter, so that
+// the ticks of all connections come together, with one wake-up of the process.
+func untilTick() time.Duration {
+	return 2*followAfter - time.Duration(time.Now().UnixNano())%followAfter
+}
+
+// tick runs every followAfter or two while handlers run inline.
 func (c *conn) tick() {
 	c.mu.Lock()
 	if c.inline == nil {
@@ -179,7 +185,7 @@ func (c *conn) tick() {
 	}
 	if c.seq != c.tickSeq || c.pumped || c.reading {
 		c.tickSeq, c.pumped = c.seq, false
-		c.timer.Reset(followAfter)
+		c.timer.Reset(untilTick())
 		c.mu.Unlock()
 		return
 	}
