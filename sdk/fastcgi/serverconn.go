@@ -18,7 +18,7 @@ const (
 	inSize = 8 << 10
 	// followAfter is how long a handler may run in the goroutine that reads the
 	// connection before another takes the reading over, to see an ABORT, a
-	// closed connection or another request; it may be twice that.
+	// closed connection or another request: half of it at least, twice at most.
 	followAfter = 5 * time.Millisecond
 	// lingerTime is how long what a web server still sends is read after the
 	// last answer, since closing before it is read would destroy the answer.
@@ -169,13 +169,17 @@ func (c *conn) run(r *Request) bool {
 	return true
 }
 
-// untilTick gives followAfter and what is left of the running followAfter, so that
-// the ticks of all connections come together, with one wake-up of the process.
+// untilTick is the time to the next of the ticks that all connections have in common,
+// so that they cost one wake-up of the process: followAfter, give or take a half.
 func untilTick() time.Duration {
-	return 2*followAfter - time.Duration(time.Now().UnixNano())%followAfter
+	d := followAfter - time.Duration(time.Now().UnixNano())%followAfter
+	if d < followAfter/2 {
+		d += followAfter
+	}
+	return d
 }
 
-// tick runs every followAfter or two while handlers run inline.
+// tick runs every followAfter while handlers run inline.
 func (c *conn) tick() {
 	c.mu.Lock()
 	if c.inline == nil {
