@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// asked takes one request, which must be the bytes of want, and does then.
+// asked reads a request of size bytes from p, then does what then does.
 func asked(t *testing.T, p *peer, size int, then func()) {
 	t.Helper()
 	done := make(chan struct{})
