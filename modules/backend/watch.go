@@ -52,10 +52,15 @@ func (p *pool) tick() {
 	w.ticking, w.next = false, 0
 	recent := w.seen != p.stats.accepted
 	w.seen = p.stats.accepted
+	idle := 0
+	if p.set != nil {
+		idle = len(p.set.idle)
+	}
 	switch {
-	case len(p.busy) > 0 || p.waiters.Len() > 0 || recent || w.load.pending:
+	// Open but not idle is what carries a request, or will when it is dialled.
+	case p.open > idle || p.waiters.Len() > 0 || recent || w.load.pending:
 		p.arm(tickFast)
-	case p.set != nil && len(p.set.idle) > 0 && !p.stopped:
+	case idle > 0 && !p.stopped:
 		p.arm(tickSlow)
 	case p.config.Manager == managerOndemand && p.set != nil && !p.stopped:
 		p.arm(tickSlow)
