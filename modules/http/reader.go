@@ -69,7 +69,7 @@ func (r *reader) await() bool {
 		return false
 	}
 	r.waiting = true
-	if pause := untilWatch(); r.timer == nil {
+	if pause := sockio.UntilTick(watchAfter, watchAfter); r.timer == nil {
 		r.timer = time.NewTimer(pause)
 	} else {
 		r.timer.Reset(pause)
@@ -141,13 +141,6 @@ func (r *reader) take() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.taken = true
-}
-
-// untilWatch gives watchAfter and what is left of the running watchAfter, so that
-// the waits of all connections end together: one wake-up of the process for all of
-// them instead of one for each request.
-func untilWatch() time.Duration {
-	return 2*watchAfter - time.Duration(time.Now().UnixNano())%watchAfter
 }
 
 // past says whether a deadline has passed.

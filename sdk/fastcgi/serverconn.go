@@ -146,9 +146,9 @@ func (c *conn) run(r *Request) bool {
 	if !c.ticking {
 		c.ticking, c.tickSeq = true, c.seq
 		if c.timer == nil {
-			c.timer = time.AfterFunc(untilTick(), c.tick)
+			c.timer = time.AfterFunc(sockio.UntilTick(followAfter/2, followAfter), c.tick)
 		} else {
-			c.timer.Reset(untilTick())
+			c.timer.Reset(sockio.UntilTick(followAfter/2, followAfter))
 		}
 	}
 	c.mu.Unlock()
@@ -169,16 +169,6 @@ func (c *conn) run(r *Request) bool {
 	return true
 }
 
-// untilTick is the time to the next of the ticks that all connections have in common,
-// so that they cost one wake-up of the process: followAfter, give or take a half.
-func untilTick() time.Duration {
-	d := followAfter - time.Duration(time.Now().UnixNano())%followAfter
-	if d < followAfter/2 {
-		d += followAfter
-	}
-	return d
-}
-
 // tick runs every followAfter while handlers run inline.
 func (c *conn) tick() {
 	c.mu.Lock()
@@ -189,7 +179,7 @@ func (c *conn) tick() {
 	}
 	if c.seq != c.tickSeq || c.pumped || c.reading {
 		c.tickSeq, c.pumped = c.seq, false
-		c.timer.Reset(untilTick())
+		c.timer.Reset(sockio.UntilTick(followAfter/2, followAfter))
 		c.mu.Unlock()
 		return
 	}

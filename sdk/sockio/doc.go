@@ -6,5 +6,8 @@
 // runtime's monitor takes the processor's work to another thread, and looks for
 // more to take every 20 µs.
 //
+// For the same reason, that a wake-up of the process is dear, it gives the waits of
+// connections common ends.
+//
 // Standard library only.
 package sockio
