@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -93,8 +92,8 @@ func expand(text string, env lookup) (string, error) {
 	return out, missing
 }
 
-// bare is a value without quotes: words that mean a boolean, and expressions of
-// PHP's constants (E_ALL & ~E_NOTICE), which the scanner works out.
+// bare is a value without quotes: words that mean a boolean. PHP's constants
+// (E_ALL & ~E_NOTICE) stay, since their numbers are of its version.
 func bare(text string) string {
 	switch strings.ToLower(text) {
 	case "on", "yes", "true":
@@ -102,86 +101,5 @@ func bare(text string) string {
 	case "off", "no", "false", "none", "null":
 		return ""
 	}
-	if n, ok := evaluate(text); ok {
-		return strconv.FormatInt(n, 10)
-	}
 	return text
-}
-
-// constants are the levels of errors (Zend/zend_errors.h), E_ALL as up to PHP 8.3;
-// later ones lack E_STRICT, which nothing raises.
-func constants() map[string]int64 {
-	return map[string]int64{
-		"E_ERROR": 1, "E_WARNING": 2, "E_PARSE": 4, "E_NOTICE": 8, "E_CORE_ERROR": 16, "E_CORE_WARNING": 32,
-		"E_COMPILE_ERROR": 64, "E_COMPILE_WARNING": 128, "E_USER_ERROR": 256, "E_USER_WARNING": 512, "E_USER_NOTICE": 1024,
-		"E_STRICT": 2048, "E_RECOVERABLE_ERROR": 4096, "E_DEPRECATED": 8192, "E_USER_DEPRECATED": 16384, "E_ALL": 32767,
-	}
-}
-
-var token = regexp.MustCompile(`^\s*(E_[A-Z_]+|[0-9]+|[|&^~!()])`)
-
-// evaluate works out an expression with a constant in it. As in PHP's grammar
-// the operators | & ^ bind alike, from the left.
-func evaluate(text string) (int64, bool) {
-	if !strings.Contains(text, "E_") {
-		return 0, false
-	}
-	e := &expression{rest: text}
-	n := e.operation()
-	return n, !e.bad && strings.TrimSpace(e.rest) == ""
-}
-
-type expression struct {
-	rest string
-	bad  bool
-}
-
-func (e *expression) next() string {
-	m := token.FindStringSubmatch(e.rest)
-	if m == nil {
-		return ""
-	}
-	e.rest = e.rest[len(m[0]):]
-	return m[1]
-}
-
-func (e *expression) operation() int64 {
-	n := e.operand()
-	for {
-		before := e.rest
-		switch e.next() {
-		case "|":
-			n |= e.operand()
-		case "&":
-			n &= e.operand()
-		case "^":
-			n ^= e.operand()
-		default:
-			e.rest = before
-			return n
-		}
-	}
-}
-
-func (e *expression) operand() int64 {
-	switch t := e.next(); t {
-	case "~":
-		return ^e.operand()
-	case "!":
-		if e.operand() == 0 {
-			return 1
-		}
-		return 0
-	case "(":
-		n := e.operation()
-		e.bad = e.bad || e.next() != ")"
-		return n
-	default:
-		if n, ok := constants()[t]; ok {
-			return n
-		}
-		n, err := strconv.ParseInt(t, 10, 64)
-		e.bad = e.bad || err != nil
-		return n
-	}
 }

@@ -129,6 +129,20 @@ func TestSettingsReachPHP(t *testing.T) {
 	}
 }
 
+// PHP works out levels of errors as its version has them.
+func TestLevelsOfErrorsReachPHP(t *testing.T) {
+	const script = `<?php echo json_encode([error_reporting() === (E_ALL & ~E_NOTICE), ini_get("error_reporting") === (string) (E_ALL & ~E_NOTICE)]);`
+	for _, section := range []string{"settings", "admin_settings"} {
+		for _, value := range []string{"E_ALL & ~E_NOTICE", "~E_NOTICE & E_ALL", "(E_ALL) & ~(E_NOTICE)"} {
+			w := newWorker(t, fmt.Sprintf(`{%q: {"error_reporting": %q}}`, section, value), "levels.php", script)
+			w.MaxWorkers = 1
+			if got := start(t, w).get("levels.php"); got != "[true,true]" {
+				t.Errorf("%s: %s: %s", section, value, got)
+			}
+		}
+	}
+}
+
 func TestAdminSettingsHold(t *testing.T) {
 	const script = `<?php
 		$changed = ini_set("memory_limit", "77M");

@@ -139,6 +139,8 @@ func checkNames(section string, m map[string]string, add func(path, format strin
 			add(path, "the server needs this setting as it is: it decides which script runs")
 		case !quotable(m[k]):
 			add(path, "a value cannot have a newline or a NUL byte")
+		case k == "error_reporting" && !number.MatchString(m[k]) && !isLevels(m[k]):
+			add(path, "PHP would take %q as 0 and report no error: write a number, or levels as in E_ALL & ~E_DEPRECATED", m[k])
 		}
 	}
 }

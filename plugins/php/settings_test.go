@@ -29,6 +29,7 @@ func TestGoodSettingsHaveNoProblem(t *testing.T) {
 		``, `{}`,
 		`{"settings": {"display_errors": "0", "opcache.enable": "1"}, "admin_settings": {"memory_limit": "128M", "open_basedir": "public:/tmp"}, "env": {"APP_ENV": "x", "_": ""}}`,
 		`{"binary": "php-cgi"}`,
+		`{"settings": {"error_reporting": "-1"}}`, `{"settings": {"error_reporting": ""}, "admin_settings": {"error_reporting": "E_ALL & ~E_DEPRECATED"}}`,
 	} {
 		if got := New(slogDiscard()).Check(t.Context(), newWorker(t, text)); len(got) > 0 {
 			t.Errorf("%s: %v", text, got)
@@ -43,8 +44,8 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 		t.Errorf("with an unknown name: %v", got)
 	}
 	w := newWorker(t, `{"binary": "/nowhere/php-cgi", "config_file": "missing.ini", "colour": "red",
-		"settings": {"a b": "1", "precision": "1\n2", "doc_root": "/"},
-		"admin_settings": {"memory_limit": 128, "x]": "1", "cgi.fix_pathinfo": "0"},
+		"settings": {"a b": "1", "precision": "1\n2", "doc_root": "/", "error_reporting": "all"},
+		"admin_settings": {"error_reporting": "E_NOTCE", "memory_limit": 128, "x]": "1", "cgi.fix_pathinfo": "0"},
 		"env": {"1A": "x", "PHP_FCGI_CHILDREN": "9", "NUL": "a\u0000b"}}`)
 	w.DocumentRoot += "/missing"
 	var paths []string
@@ -56,8 +57,8 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	}
 	slices.Sort(paths)
 	want := []string{
-		"", `admin_settings["cgi.fix_pathinfo"]`, "admin_settings.memory_limit", `admin_settings["x]"]`, "binary", "colour", "config_file",
-		"env.1A", "env.NUL", "env.PHP_FCGI_CHILDREN", "settings.doc_root", "settings.precision", `settings["a b"]`,
+		"", `admin_settings["cgi.fix_pathinfo"]`, "admin_settings.error_reporting", "admin_settings.memory_limit", `admin_settings["x]"]`, "binary", "colour", "config_file",
+		"env.1A", "env.NUL", "env.PHP_FCGI_CHILDREN", "settings.doc_root", "settings.error_reporting", "settings.precision", `settings["a b"]`,
 	}
 	slices.Sort(want)
 	if d := cmp.Diff(want, paths); d != "" {
@@ -151,6 +152,25 @@ func TestQuote(t *testing.T) {
 	} {
 		if got := quote(in); got != want {
 			t.Errorf("quote(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestLevelsOfErrorsStandBare(t *testing.T) {
+	for value, bare := range map[string]bool{
+		"E_ALL": true, "E_ALL & ~E_NOTICE": true, "E_ALL&~(E_USER_NOTICE|E_DEPRECATED)": true, "(E_ALL ^ (E_ERROR | 8))": true, "!E_ALL": true, "1 | E_PARSE": true,
+		"": false, "E_ALL &": false, "E_ALL (E_ERROR)": false, "(E_ALL": false, "E_ALL)": false, "E_NO_SUCH | 1": false, "E_ALL; E_ALL": false, "E_ALL\n": false,
+		"E_USER": false, "E_USER_PARSE": false, "()": false, "-1": false, "all": false,
+	} {
+		want := quote(value)
+		if bare {
+			want = "0|" + value
+		}
+		if got := valueOf("error_reporting", value); got != want {
+			t.Errorf("%q is written %s", value, got)
+		}
+		if got := valueOf("user_agent", value); got != quote(value) {
+			t.Errorf("%q for another setting is written %s", value, got)
 		}
 	}
 }
