@@ -14,7 +14,7 @@ type layout struct {
 	filename uint64 // zend_string *filename, and uint32_t line_start behind it
 }
 
-// What has been at the same place from 8.0 to 8.5 (Zend/zend_compile.h,
+// What has been at the same place from 8.0 to 8.6 (Zend/zend_compile.h,
 // zend_types.h, zend.h).
 const (
 	frameOpline = 0  // zend_execute_data: const zend_op *opline
@@ -44,8 +44,8 @@ const (
 )
 
 // layoutOf knows the versions whose headers were read: Zend/zend_globals.h and
-// zend_compile.h of each. 8.2 is tested with a real php-cgi, the others were
-// derived: op_array's common part has run_time_cache and T since 8.2 (8.3 swapped
+// zend_compile.h of each. 8.2, 8.4, 8.5 and 8.6 were tried with a real php-cgi, the
+// others were derived: op_array's common part has run_time_cache and T since 8.2 (8.3 swapped
 // them, which saves 8 bytes of padding), doc_comment and prop_info since 8.4;
 // executor_globals has the last fatal error's backtrace since 8.5.
 func layoutOf(version string) (layout, error) {
@@ -56,11 +56,12 @@ func layoutOf(version string) (layout, error) {
 		"8.3": {current: 488, last: 76, opcodes: 80, filename: 144},
 		"8.4": {current: 488, last: 96, opcodes: 104, filename: 168},
 		"8.5": {current: 512, last: 96, opcodes: 104, filename: 168},
+		"8.6": {current: 512, last: 96, opcodes: 104, filename: 168},
 	}
 	major, rest, _ := strings.Cut(version, ".")
 	minor, _, _ := strings.Cut(rest, ".")
 	if l, ok := known[major+"."+minor]; ok {
 		return l, nil
 	}
-	return layout{}, fmt.Errorf("the memory of PHP %s is not known to this version of the server, which can read PHP 8.0 to 8.5: update it", version)
+	return layout{}, fmt.Errorf("the memory of PHP %s is not known to this version of the server, which can read PHP 8.0 to 8.6: update it", version)
 }

@@ -87,7 +87,7 @@ func (m *fakeMemory) start(l layout, top uint64) uint64 {
 }
 
 func TestStackOfEveryVersion(t *testing.T) {
-	for _, version := range []string{"8.0.30", "8.1.2", "8.2.36", "8.3.1", "8.4.0", "8.5.0RC1"} {
+	for _, version := range []string{"8.0.30", "8.1.2", "8.2.36", "8.3.1", "8.4.0", "8.5.0RC1", "8.6.0rc3"} {
 		l, err := layoutOf(version)
 		if err != nil {
 			t.Fatal(err)
@@ -114,8 +114,8 @@ func TestStackOfEveryVersion(t *testing.T) {
 			t.Errorf("%s: %v\n%s", version, err, d)
 		}
 	}
-	for _, version := range []string{"", "7.4.33", "8.6.0", "9.0.1", "x"} {
-		if _, err := layoutOf(version); err == nil || !strings.Contains(err.Error(), "8.0 to 8.5") {
+	for _, version := range []string{"", "7.4.33", "8.7.0", "9.0.1", "x"} {
+		if _, err := layoutOf(version); err == nil || !strings.Contains(err.Error(), "8.0 to 8.6") {
 			t.Errorf("%q: %v", version, err)
 		}
 	}
