@@ -14,6 +14,7 @@ type brief struct {
 	method, uri, script string
 	user                string
 	length              int64
+	cpu                 time.Duration // 0 when it was not looked at
 }
 
 // briefOf keeps strings of the request, but not the request. It runs once for
@@ -46,4 +47,7 @@ func userOf(r *http.Request) string {
 func (b brief) status(p *api.ProcessStatus) {
 	p.RequestStarted, p.Duration = b.started, b.ran
 	p.Method, p.URI, p.Script, p.User, p.ContentLength = b.method, b.uri, b.script, b.user, b.length
+	if b.ran > 0 {
+		p.LastRequestCPU = 100 * b.cpu.Seconds() / b.ran.Seconds()
+	}
 }

@@ -192,6 +192,7 @@ func (p *pool) vacate(conn *poolConn) fate {
 	ran := conn.last.Sub(conn.call.started)
 	p.stats.duration.observe(ran)
 	conn.brief = briefOf(conn.call, ran)
+	conn.brief.cpu = conn.looked.ended(conn.last)
 	return conn.fate
 }
 

@@ -51,6 +51,7 @@ type poolConn struct {
 	dies     time.Time // its process's time is over then; zero for never
 	last     time.Time // when its last request ended
 	brief    brief     // what it was
+	looked   looked
 }
 
 func newPoolConn(nc net.Conn, g grant, config poolSettings) *poolConn {

@@ -100,12 +100,16 @@ func (p *pool) inspect(ctx context.Context, s *api.WorkerStatus) error {
 	for _, process := range processes {
 		if known := at[process.Connection]; known != nil {
 			known.Process = process
+			if !known.Running {
+				known.LastRequestMemory = process.Memory
+			}
 			s.PeakMemory = max(s.PeakMemory, process.Memory)
 		}
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.stats.peakMemory = max(p.stats.peakMemory, s.PeakMemory)
-	p.mu.Unlock()
+	p.look(at)
 	return nil
 }
 

@@ -8,9 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/mevdschee/tqserver/sdk"
 	"github.com/mevdschee/tqserver/sdk/process"
@@ -96,7 +93,7 @@ func (p *plugin) inspect(t *tree, pid int, stack bool) sdk.Process {
 	}
 	told.Memory = sumKB(procPath(pid, "smaps_rollup"), "Private_Clean:", "Private_Dirty:")
 	told.PeakMemory = sumKB(procPath(pid, "status"), "VmHWM:")
-	told.CPU = cpuTime(pid)
+	told.CPU = process.CPUTime(pid)
 	if stack {
 		var err error
 		if told.Stack, err = p.stack(t, pid); err != nil {
@@ -139,15 +136,4 @@ func sumKB(file string, names ...string) (sum int64) {
 		}
 	}
 	return sum
-}
-
-// cpuTime asks the CPU clock of a process (clock_getcpuclockid(3)), which
-// knows nanoseconds where /proc/PID/stat has hundredths of a second.
-func cpuTime(pid int) time.Duration {
-	const scheduler = 2 // CPUCLOCK_SCHED of linux/posix-timers_types.h
-	var t unix.Timespec
-	if unix.ClockGettime(int32(^pid<<3|scheduler), &t) != nil {
-		return 0
-	}
-	return time.Duration(t.Nano())
 }

@@ -39,6 +39,9 @@ type fpmProcess struct {
 	Requests int    `json:"requests"`
 	URI      string `json:"request uri"`
 	Script   string `json:"script"`
+
+	CPU    float64 `json:"last request cpu"`
+	Memory int     `json:"last request memory"`
 }
 
 // status asks the worker's own status page, which no child answers.
@@ -207,5 +210,31 @@ func TestQueueTimeIsGivenToTheScript(t *testing.T) {
 	}
 	if st := s.status(t); st.QueueMost < 1 || st.Reached < 1 || st.QueueLen != 256 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// What a request used is told as soon as somebody looks.
+func TestStatusTellsWhatTheLastRequestUsed(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	s := start(t, options{files: appPool("max_workers: 1")})
+	c := newClient(t)
+	last := func(path string) (p fpmProcess) {
+		must(t, c, 200, "GET", "http://"+s.http+path, nil)
+		poll(t, 10*time.Second, "the process is idle again", func() bool {
+			status := s.status(t)
+			if len(status.Processes) == 1 {
+				p = status.Processes[0]
+			}
+			return p.State == "Idle" && p.URI == path
+		})
+		return p
+	}
+	if p := last("/answer.php"); p.Memory < 100<<10 || p.CPU != 0 {
+		t.Errorf("before anybody looked: %+v", p)
+	}
+	busy, asleep := last("/spin.php?ms=300"), last("/spin.php?ms=300&how=sleep")
+	if busy.CPU <= asleep.CPU || busy.CPU > 110 || asleep.CPU <= 0 || asleep.Memory < 100<<10 {
+		t.Errorf("%+v\n%+v", busy, asleep)
 	}
 }
