@@ -36,7 +36,7 @@ func arguments(iniFile string, settings, admin map[string]string) []string {
 	args := []string{"-c", iniFile}
 	for _, m := range []map[string]string{settings, admin} {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
-			args = append(args, "-d", name+"="+valueOf(name, m[name]))
+			args = append(args, "-d", name+"="+valueOf(m[name]))
 		}
 	}
 	for _, s := range fixed() {
@@ -59,7 +59,7 @@ func iniContent(base []byte, roots []string, admin map[string]string) []byte {
 		}
 		fmt.Fprintf(&b, "\n[PATH=%s]\n", quote(root))
 		for _, name := range slices.Sorted(maps.Keys(admin)) {
-			fmt.Fprintf(&b, "%s=%s\n", name, valueOf(name, admin[name]))
+			fmt.Fprintf(&b, "%s=%s\n", name, valueOf(admin[name]))
 		}
 	}
 	return b.Bytes()

@@ -140,7 +140,7 @@ func checkNames(section string, m map[string]string, add func(path, format strin
 		case !quotable(m[k]):
 			add(path, "a value cannot have a newline or a NUL byte")
 		case k == "error_reporting" && !number.MatchString(m[k]) && !isLevels(m[k]):
-			add(path, "PHP would take %q as 0 and report no error: write a number, or levels as in E_ALL & ~E_DEPRECATED", m[k])
+			add(path, "%q is neither a number nor levels of errors, as E_ALL & ~E_DEPRECATED is; PHP would report other errors, or none", m[k])
 		}
 	}
 }

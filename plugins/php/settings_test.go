@@ -1,6 +1,8 @@
 package php
 
 import (
+	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -159,19 +161,47 @@ func TestQuote(t *testing.T) {
 func TestLevelsOfErrorsStandBare(t *testing.T) {
 	for value, bare := range map[string]bool{
 		"E_ALL": true, "E_ALL & ~E_NOTICE": true, "E_ALL&~(E_USER_NOTICE|E_DEPRECATED)": true, "(E_ALL ^ (E_ERROR | 8))": true, "!E_ALL": true, "1 | E_PARSE": true,
-		"": false, "E_ALL &": false, "E_ALL (E_ERROR)": false, "(E_ALL": false, "E_ALL)": false, "E_NO_SUCH | 1": false, "E_ALL; E_ALL": false, "E_ALL\n": false,
-		"E_USER": false, "E_USER_PARSE": false, "()": false, "-1": false, "all": false,
+		"-1 & ~E_DEPRECATED": true,
+		"":                   false, "E_ALL &": false, "E_ALL (E_ERROR)": false, "(E_ALL": false, "E_ALL)": false, "E_NO_SUCH | 1": false, "E_ALL; E_ALL": false, "E_ALL\n": false,
+		"E_USER": false, "E_USER_PARSE": false, "()": false, "-1": false, "all": false, "007": false, "1|2": false,
+		"(E_ALL)(E_NOTICE)": false, "8(E_ALL)": false, "E_ALL & ~(E_NOTICE)8": false, "E_ALL & \x00": false, "\x00E_ALL": false,
 	} {
 		want := quote(value)
 		if bare {
 			want = "0|" + value
 		}
-		if got := valueOf("error_reporting", value); got != want {
+		if got := valueOf(value); got != want {
 			t.Errorf("%q is written %s", value, got)
 		}
-		if got := valueOf("user_agent", value); got != quote(value) {
-			t.Errorf("%q for another setting is written %s", value, got)
+	}
+}
+
+// PHP parses whatever is taken for levels, and gives the number that it gives for them alone.
+func TestLevelsAreWhatPHPParses(t *testing.T) {
+	needPHP(t)
+	parts := []string{"E_ALL", "E_NOTICE", "8", "-1", "(", ")", "(", ")", "|", "&", "^", "~", "!", " "}
+	random := rand.New(rand.NewPCG(1, 2))
+	var taken []string
+	for len(taken) < 3000 {
+		var b strings.Builder
+		for range 1 + random.IntN(12) {
+			b.WriteString(parts[random.IntN(len(parts))])
 		}
+		if isLevels(b.String()) {
+			taken = append(taken, b.String())
+		}
+	}
+	text, err := json.Marshal(taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, newWorker(t, "", "parse.php", `<?php
+		foreach (json_decode(file_get_contents("all.json")) as $e) {
+			$with = @parse_ini_string("a=0|$e\nb=c"); $alone = @parse_ini_string("a=$e");
+			if (($with["b"] ?? "") !== "c" || !is_numeric($with["a"]) || (int) $with["a"] !== (int) $alone["a"]) echo "$e: ", json_encode([$with, $alone]), "\n";
+		}`, "all.json", string(text)))
+	if got := h.get("parse.php"); got != "" {
+		t.Errorf("%.2000s", got)
 	}
 }
 
