@@ -9,49 +9,54 @@ import (
 )
 
 // lookedFor is for how long after a look at a pool's processes the processor time of
-// each request is measured: a system call that is spared while nobody looks.
+// each request is measured: system calls that are spared while nobody looks.
 const lookedFor = 2 * time.Minute
 
-// looked is what tells the processor time of a connection's last request: that of its
-// process, which has used none between two requests.
+// looked is what tells the processor time of a connection's last request: what its
+// process has used from the beginning to the end of it. What PHP tidies up afterwards
+// belongs to none, unless the next request comes meanwhile.
 type looked struct {
 	pid   int           // of the process, 0 when nobody has looked lately
 	until time.Time     // it is measured
-	total time.Duration // when the last request had ended, 0 when that is not known
+	start time.Duration // the process's time when the request began, 0 when it is not known
+}
+
+// begun is called at the beginning of a request.
+func (l *looked) begun() {
+	if l.pid != 0 {
+		l.start = process.CPUTime(l.pid)
+	}
 }
 
 // ended is called at the end of a request, and returns its processor time; 0 when it is
 // not known.
 func (l *looked) ended(now time.Time) (used time.Duration) {
-	if l.pid == 0 {
-		return 0
+	if l.pid != 0 && l.start > 0 {
+		used = max(process.CPUTime(l.pid)-l.start, 0)
 	}
-	if now.After(l.until) {
-		*l = looked{}
-		return 0
+	if l.start = 0; now.After(l.until) {
+		l.pid = 0
 	}
-	before := l.total
-	if l.total = process.CPUTime(l.pid); before > 0 && l.total > before {
-		return l.total - before
-	}
-	return 0
+	return used
 }
 
-// look begins to measure, from what a plugin has just told of processes. Callers hold mu.
+// look begins to measure, from what a plugin has just told of processes. Those that
+// serve several connections at once are left out. Callers hold mu.
 func (p *pool) look(told map[sdk.Connection]*api.ProcessStatus) {
+	serves := map[int]int{}
+	for _, process := range told {
+		serves[process.PID]++
+	}
 	until := time.Now().Add(lookedFor)
 	see := func(c *poolConn) {
 		known := told[c.inode]
-		if known == nil || known.PID == 0 {
+		if known == nil || known.PID == 0 || serves[known.PID] > 1 {
 			return
 		}
 		if c.looked.pid != known.PID {
 			c.looked = looked{pid: known.PID}
 		}
 		c.looked.until = until
-		if c.place < 0 && c.looked.total == 0 {
-			c.looked.total = process.CPUTime(known.PID)
-		}
 	}
 	for _, c := range p.busy {
 		see(c)

@@ -172,6 +172,7 @@ func (p *pool) begin(c *call, g grant) {
 func (p *pool) occupy(conn *poolConn, c *call) {
 	conn.call, conn.place, conn.fate, conn.unbound = c, len(p.busy), running, false
 	conn.requests++
+	conn.looked.begun()
 	p.busy = append(p.busy, conn)
 	p.stats.activeMost = max(p.stats.activeMost, len(p.busy))
 }
