@@ -55,16 +55,30 @@ func (g Group) Signal(sig syscall.Signal) error {
 // Members are the pids in the group, without those that have ended and were
 // not waited for yet (zombies).
 func (g Group) Members() []int {
-	if g.ID <= 1 || errors.Is(syscall.Kill(-g.ID, 0), syscall.ESRCH) || g.stranger() {
+	if g.gone() {
 		return nil
 	}
-	var pids []int
-	for _, pid := range allPIDs() {
-		if s, err := ReadStat(pid); err == nil && s.Group == g.ID && !s.Ended() {
-			pids = append(pids, pid)
+	living, _ := g.among(allPIDs())
+	return living
+}
+
+// gone says that there is no such group any more, not even of zombies.
+func (g Group) gone() bool {
+	return g.ID <= 1 || errors.Is(syscall.Kill(-g.ID, 0), syscall.ESRCH) || g.stranger()
+}
+
+// among finds the members of the group: those that live, and the zombies.
+func (g Group) among(pids []int) (living, ended []int) {
+	for _, pid := range pids {
+		switch s, err := ReadStat(pid); {
+		case err != nil || s.Group != g.ID:
+		case s.Ended():
+			ended = append(ended, pid)
+		default:
+			living = append(living, pid)
 		}
 	}
-	return pids
+	return living, ended
 }
 
 // Alive reports whether the group has a member that has not ended.
@@ -93,15 +107,18 @@ func (g Group) End(ctx context.Context) error {
 }
 
 // wait polls, because nobody but a parent is told of an end. It repeats again,
-// if not 0, as a fork may have been under way during the first.
+// if not 0, as a fork may have been under way during the first. All processes of
+// the machine are looked through only when those known of the group have ended:
+// many groups may be waited for at once.
 func (g Group) wait(ctx context.Context, again syscall.Signal) error {
 	pause := time.Millisecond
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	for {
-		g.reap()
-		if !g.Alive() {
-			return nil
+	for known := []int(nil); !g.gone(); {
+		if known = g.reap(known); len(known) == 0 {
+			if known = g.reap(allPIDs()); len(known) == 0 {
+				return nil
+			}
 		}
 		if again != 0 {
 			_ = g.Signal(again)
@@ -114,20 +131,20 @@ func (g Group) wait(ctx context.Context, again syscall.Signal) error {
 			timer.Reset(pause)
 		}
 	}
+	return nil
 }
 
-// reap waits for members that became this process's children because their
-// own parent died and this process is PID 1 or a subreaper. A leader that this
-// process started is left to Process.
-func (g Group) reap() {
-	for _, pid := range allPIDs() {
-		if pid == g.ID && g.child {
-			continue
-		}
-		if s, err := ReadStat(pid); err == nil && s.Group == g.ID && s.Ended() {
+// reap returns which of the pids are living members. It waits for those that have
+// ended and became this process's children because their own parent died and this
+// process is PID 1 or a subreaper. A leader that this process started is left to Process.
+func (g Group) reap(pids []int) (living []int) {
+	living, ended := g.among(pids)
+	for _, pid := range ended {
+		if pid != g.ID || !g.child {
 			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // ECHILD: not ours
 		}
 	}
+	return living
 }
 
 // KillGroup sends SIGKILL to a group just started, without waiting. A group
