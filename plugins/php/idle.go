@@ -79,6 +79,22 @@ func (t *tree) nudge(ctx context.Context) {
 	}
 }
 
+// endIdle kills the children that wait for a connection, of which none comes any more:
+// to end in order, each would tidy up all of PHP for itself. The parent is stopped
+// meanwhile, so that it forks no others, and goes on to its own end.
+func (t *tree) endIdle() {
+	if t.children.signal(syscall.SIGSTOP) != nil {
+		return
+	}
+	for _, pid := range t.children.list() {
+		if w, ok := waitOf(pid); ok && (w.call == unix.SYS_ACCEPT || w.call == unix.SYS_ACCEPT4) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	_ = t.children.signal(syscall.SIGTERM)
+	_ = t.children.signal(syscall.SIGCONT)
+}
+
 // serves says whether a descriptor of a child is a connection to the tree's socket.
 func (t *tree) serves(pid int, fd uint64) bool {
 	inode, ok := socketAt(procPath(pid, "fd/"+strconv.FormatUint(fd, 10)))

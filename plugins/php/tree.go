@@ -203,6 +203,7 @@ func (t *tree) remind(ctx context.Context) {
 // error says what did not go in order.
 func (t *tree) end(ctx context.Context) error {
 	t.children.stop() // from here on their end is no news
+	t.endIdle()
 	ending, over := context.WithCancel(context.WithoutCancel(ctx))
 	var again sync.WaitGroup
 	again.Go(func() { t.remind(ending) })
