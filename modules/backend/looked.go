@@ -44,8 +44,8 @@ func (l *looked) ended(now time.Time) (used time.Duration) {
 // serve several connections at once are left out. Callers hold mu.
 func (p *pool) look(told map[sdk.Connection]*api.ProcessStatus) {
 	serves := map[int]int{}
-	for _, process := range told {
-		serves[process.PID]++
+	for _, known := range told {
+		serves[known.PID]++
 	}
 	until := time.Now().Add(lookedFor)
 	see := func(c *poolConn) {
