@@ -56,7 +56,7 @@ func TestSoak(t *testing.T) {
 			t.Fatalf("TQ_SOAK: give a duration of an hour at most: %v", err)
 		}
 	}
-	files := appPool("max_workers: 6, max_requests: 40, max_memory: 4MiB, idle_timeout: 500ms, request_timeout: 2s, abort_timeout: 1s, queue: {length: 1000, wait: 20s}")
+	files := appPool("max_workers: 6, max_requests: 40, max_memory: 4MiB, idle_timeout: 500ms, request_timeout: 4s, abort_timeout: 1s, queue: {length: 1000, wait: 20s}")
 	s := start(t, options{files: files, sets: []string{`admin.listen=["unix:admin.sock"]`}})
 	s.allow("crash.php", "spin.php", "crashes in a row", "php-cgi", "plugin")
 	fronts := s.fronts(t)[:4]
