@@ -2,7 +2,7 @@ package sockio
 
 import "time"
 
-// UntilTick is the time to the first tick that is at least least away. The ticks of a
+// UntilTick is the time to the first tick that is no less than least away. The ticks of a
 // pace are the same for all who ask, so that the waits of many connections end
 // together and wake the process once, not once for each.
 func UntilTick(least, pace time.Duration) time.Duration {
