@@ -23,6 +23,9 @@ type waiting struct {
 	sleeps string
 }
 
+// accepts says that it waits for a connection.
+func (w waiting) accepts() bool { return w.call == unix.SYS_ACCEPT || w.call == unix.SYS_ACCEPT4 }
+
 // waitOf reads what a process waits for; false when it runs, or may not be seen.
 func waitOf(pid int) (waiting, bool) {
 	text, err := os.ReadFile(procPath(pid, "syscall"))
@@ -71,7 +74,7 @@ func (t *tree) nudge(ctx context.Context) {
 			case before[pid] != w:
 			case w.call == unix.SYS_READ && t.serves(pid, w.fd):
 				_ = syscall.Kill(pid, syscall.SIGKILL)
-			case w.call == unix.SYS_ACCEPT || w.call == unix.SYS_ACCEPT4:
+			case w.accepts():
 				_ = syscall.Kill(pid, syscall.SIGTERM)
 			}
 		}
@@ -87,7 +90,7 @@ func (t *tree) endIdle() {
 		return
 	}
 	for _, pid := range t.children.list() {
-		if w, ok := waitOf(pid); ok && (w.call == unix.SYS_ACCEPT || w.call == unix.SYS_ACCEPT4) {
+		if w, ok := waitOf(pid); ok && w.accepts() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}

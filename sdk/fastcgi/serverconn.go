@@ -145,11 +145,7 @@ func (c *conn) run(r *Request) bool {
 	c.seq++
 	if !c.ticking {
 		c.ticking, c.tickSeq = true, c.seq
-		if c.timer == nil {
-			c.timer = time.AfterFunc(sockio.UntilTick(followAfter/2, followAfter), c.tick)
-		} else {
-			c.timer.Reset(sockio.UntilTick(followAfter/2, followAfter))
-		}
+		c.armTick()
 	}
 	c.mu.Unlock()
 
@@ -169,6 +165,17 @@ func (c *conn) run(r *Request) bool {
 	return true
 }
 
+// armTick has tick run at the next of the ticks that all connections have in common.
+// c.mu is held.
+func (c *conn) armTick() {
+	wait := sockio.UntilTick(followAfter/2, followAfter)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(wait, c.tick)
+		return
+	}
+	c.timer.Reset(wait)
+}
+
 // tick runs every followAfter while handlers run inline.
 func (c *conn) tick() {
 	c.mu.Lock()
@@ -179,7 +186,7 @@ func (c *conn) tick() {
 	}
 	if c.seq != c.tickSeq || c.pumped || c.reading {
 		c.tickSeq, c.pumped = c.seq, false
-		c.timer.Reset(sockio.UntilTick(followAfter/2, followAfter))
+		c.armTick()
 		c.mu.Unlock()
 		return
 	}
