@@ -2,6 +2,7 @@ package backend
 
 import (
 	"errors"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -46,8 +47,9 @@ func (s *stream) sendHTTP(conn *httpConn) error {
 		}
 		return err
 	}
-	out.Body = sending
-	go func() { // awaited by end
+	out.Body = io.NopCloser(sending) // net/http closes it before it has flushed the end
+	go func() {                      // awaited by end
+		defer close(sending.done)
 		err := conn.write(out)
 		if err != nil {
 			_ = conn.Close() // cut short it must not look whole
@@ -56,7 +58,6 @@ func (s *stream) sendHTTP(conn *httpConn) error {
 		case began <- err: // it has no body
 		default:
 		}
-		_ = sending.Close()
 	}()
 	if err := <-began; err != nil {
 		<-sending.done

@@ -3,7 +3,6 @@ package backend
 import (
 	"io"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,10 +11,9 @@ import (
 
 // upload is a request body on its way to a worker while the worker answers.
 type upload struct {
-	body  io.Reader
-	done  chan struct{}         // closed when nobody reads the body any more
-	close sync.Once             // done
-	err   atomic.Pointer[error] // why the body could not be read
+	body io.Reader
+	done chan struct{}         // closed by who sends it, when nothing is left to do
+	err  atomic.Pointer[error] // why the body could not be read
 	// before is called before each read of the body; nil for nothing.
 	before func() error
 	over   atomic.Bool // nothing more is read from the body
@@ -29,7 +27,7 @@ func newUpload(r *http.Request) *upload { return &upload{body: r.Body, done: mak
 func startUpload(conn *poolConn, r *http.Request) *upload {
 	u := newUpload(r)
 	go func() { // awaited by end
-		defer func() { _ = u.Close() }()
+		defer close(u.done)
 		if _, err := conn.ReadFrom(u); err != nil {
 			_ = conn.Close()
 			return
@@ -72,12 +70,6 @@ func (u *upload) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
-}
-
-// Close says that nobody reads the body any more.
-func (u *upload) Close() error {
-	u.close.Do(func() { close(u.done) })
-	return nil
 }
 
 // broken is why the body could not be read, nil when it could or there is none.
