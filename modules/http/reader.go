@@ -21,6 +21,9 @@ const watchAfter = 10 * time.Millisecond
 // requests have been answered. And it sets the read deadline six times for each
 // request: here the connection is told only of one that comes before the one it
 // has, and a read that ends too early goes on.
+//
+// What has come is read however late it is: a process that was stopped for a while,
+// or a machine that slept, finds the deadline passed and the request there.
 type reader struct {
 	nc net.Conn
 	io *sockio.Conn // reads and writes nc
@@ -28,6 +31,8 @@ type reader struct {
 	mu       sync.Mutex
 	deadline time.Time // that holds; zero for none
 	told     time.Time // that nc has
+	cut      bool      // deadline was past when it was set: it ends reads, not waits
+	came     bool      // it has passed, and there was something to read
 	reading  bool      // nc is being read
 	taken    bool      // by who hijacked it: nobody watches any more
 
@@ -46,8 +51,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	if len(p) == 1 && !r.await() {
 		return 0, os.ErrDeadlineExceeded
 	}
-	for late := false; ; late = true {
-		if err := r.begin(late); err != nil {
+	for again := false; ; again = true {
+		if err := r.begin(again); err != nil {
 			return 0, err
 		}
 		n, err := r.io.Read(p)
@@ -92,22 +97,35 @@ func (r *reader) await() bool {
 }
 
 // begin tells nc the deadline if it needs to know.
-func (r *reader) begin(late bool) error {
+func (r *reader) begin(again bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reading = true
-	if late || r.early(r.deadline) {
-		return r.tell()
+	switch {
+	case r.came: // nothing is waited for
+		r.came = false
+		return r.tell(time.Time{})
+	case again || r.early(r.deadline):
+		return r.tell(r.deadline)
 	}
 	return nil
 }
 
-// end says whether a read must go on, since nc had an older deadline.
+// end says whether a read must go on, since nc had an older deadline, or since
+// its deadline came while there was something to read.
 func (r *reader) end(err error) (again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reading = false
-	return err != nil && errors.Is(err, os.ErrDeadlineExceeded) && !past(r.deadline)
+	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	if !past(r.deadline) {
+		return true
+	}
+	waiting, err := sockio.Peek(r.nc)
+	r.came = err == nil && waiting > 0 && !r.cut
+	return r.came
 }
 
 // early says whether a deadline comes before what nc has. Callers hold mu.
@@ -115,23 +133,23 @@ func (r *reader) early(t time.Time) bool {
 	return !t.IsZero() && (r.told.IsZero() || t.Before(r.told))
 }
 
-// tell gives nc the deadline. Callers hold mu.
-func (r *reader) tell() error {
-	r.told = r.deadline
-	return r.nc.SetReadDeadline(r.told)
+// tell gives nc a deadline. Callers hold mu.
+func (r *reader) tell(t time.Time) error {
+	r.told = t
+	return r.nc.SetReadDeadline(t)
 }
 
 // SetReadDeadline is net.Conn's.
 func (r *reader) SetReadDeadline(t time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.deadline = t
+	r.deadline, r.cut = t, past(t)
 	switch {
-	case r.waiting && past(t):
+	case r.waiting && r.cut:
 		r.waiting = false
 		r.over <- struct{}{} // has room: who waits takes it before the next wait
 	case r.reading && r.early(t):
-		return r.tell()
+		return r.tell(t)
 	}
 	return nil
 }

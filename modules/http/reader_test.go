@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -140,4 +141,49 @@ func TestReaderTaken(t *testing.T) {
 	if r.timer != nil {
 		t.Error("it waited")
 	}
+}
+
+// What came before its deadline was seen to have passed is read; what is broken off
+// is not.
+func TestReaderIsLate(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	client, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	r := newReader(server)
+	var b [8]byte
+	read := func(want string, wantErr error) {
+		t.Helper()
+		if n, err := r.Read(b[:]); string(b[:n]) != want || !errors.Is(err, wantErr) {
+			t.Errorf("%q, %v", b[:n], err)
+		}
+	}
+	write := func(text string) {
+		t.Helper()
+		if _, err := io.WriteString(client, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = r.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	read("", os.ErrDeadlineExceeded)
+	write("a request")
+	read("a reques", nil)
+	read("t", nil)
+	read("", os.ErrDeadlineExceeded) // the deadline has not changed
+	write("x")
+	_ = r.SetReadDeadline(time.Unix(1, 0))
+	read("", os.ErrDeadlineExceeded)
+	_ = r.SetReadDeadline(time.Now().Add(time.Hour))
+	read("x", nil)
 }

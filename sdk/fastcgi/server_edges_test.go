@@ -5,9 +5,15 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/tqserver/sdk/sockio"
 )
 
 // A goroutine that still reads STDIN when the handler gave up must end.
@@ -110,4 +116,56 @@ func TestShutdownLosesNoRequestThatWasSent(t *testing.T) {
 			t.Fatalf("round %d: %v", i, err)
 		}
 	}
+}
+
+// lateConn is a connection whose first read finds its deadline passed when there
+// is something to read.
+type lateConn struct {
+	net.Conn
+	once sync.Once
+}
+
+func (c *lateConn) SyscallConn() (syscall.RawConn, error) {
+	return c.Conn.(syscall.Conn).SyscallConn() //nolint:forcetypeassert // a socket
+}
+
+func (c *lateConn) Read(p []byte) (int, error) {
+	late := false
+	c.once.Do(func() {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			if _, err := sockio.Peek(c.Conn); err == nil {
+				late = true
+				return
+			}
+		}
+	})
+	if late {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return c.Conn.Read(p)
+}
+
+// lateListener accepts lateConns.
+type lateListener struct{ net.Listener }
+
+func (l lateListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &lateConn{Conn: c}, err
+}
+
+// A request that came while the process was stopped is served.
+func TestRequestThatCameBeforeItsDeadlineWasSeen(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := serveAt(t, lateListener{l}, echoParams, nil)
+	p := g.dial()
+	for range 2 {
+		p.send(request(1, true, ""))
+		p.answer(1)
+	}
+	g.quiet()
 }

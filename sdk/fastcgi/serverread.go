@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/mevdschee/tqserver/sdk/sockio"
 )
 
 // readContent reads from the content of a record straight to p.
@@ -72,6 +74,14 @@ func (c *conn) deadlineError(err error) error {
 	if c.kicked {
 		return errKicked
 	}
+	if c.readIdle && c.readLimit > 0 && !c.lingering {
+		// A process that was stopped for a while finds the time over and the
+		// next request there.
+		if n, peekErr := sockio.Peek(c.nc); peekErr == nil && n > 0 {
+			c.readLimit = -1
+			return nil
+		}
+	}
 	return err
 }
 
@@ -86,7 +96,7 @@ func (c *conn) readDeadline() error {
 	case c.failed != nil:
 		return c.failed
 	case c.lingering:
-		if c.readLimit == -1 { // kicked
+		if c.readLimit == -1 { // the deadline is past
 			c.readLimit = 0
 			return c.nc.SetReadDeadline(time.Now().Add(lingerTime))
 		}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -121,6 +123,59 @@ func TestServerStoppedForAWhile(t *testing.T) {
 			t.Errorf("in the log: %s", line.raw)
 		}
 	}
+}
+
+// What was sent to a stopped server on an open connection is served when it goes on,
+// though the time it gives a client to send it has passed.
+func TestRequestsSentToAStoppedServer(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	const limit = 4 * time.Second
+	s := start(t, options{sets: []string{
+		"http.read_header_timeout=" + limit.String(), "http.idle_timeout=" + limit.String(), "fastcgi.idle_timeout=" + limit.String(),
+	}})
+	ask := map[string]func(net.Conn) error{
+		s.http: func(c net.Conn) error {
+			a, err := exchange(c, "GET /answer.php?body=x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			if err == nil && a.StatusCode != 200 {
+				err = errors.New(a.Status)
+			}
+			return err
+		},
+		s.tcp: func(c net.Conn) error {
+			if _, err := c.Write(request(1, true, nil, s.scriptParams("/answer.php", "QUERY_STRING", "body=x")...)); err != nil {
+				return err
+			}
+			a, err := readAnswer(c)
+			if err == nil && a.status() != 200 {
+				err = errors.New(a.stdout)
+			}
+			return err
+		},
+	}
+	var stopped, done sync.WaitGroup
+	stopped.Add(1)
+	for address, ask := range ask {
+		for i := range 50 { // of which the deadlines of some are seen before their bytes
+			c := dial(t, "tcp", address)
+			if i%2 > 0 { // it is a kept one
+				if err := ask(c); err != nil {
+					t.Fatal(err)
+				}
+			}
+			done.Go(func() {
+				stopped.Wait()
+				if err := ask(c); err != nil {
+					t.Errorf("%s, connection %d: %v", address, i, err)
+				}
+			})
+		}
+	}
+	s.signal(t, unix.SIGSTOP)
+	stopped.Done()
+	_ = becomes(limit+limit/4, func() bool { return false })
+	s.signal(t, unix.SIGCONT)
+	done.Wait()
 }
 
 func TestSocketsThatCannotBe(t *testing.T) {
